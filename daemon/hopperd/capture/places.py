@@ -1,0 +1,175 @@
+"""Places: how many may do something at once. Fair, adjustable while in use, and none is lost to a cancellation.
+
+`asyncio.Semaphore` cannot change its size, which reloading the settings and adapting to the service both need.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Final, Protocol
+
+from hopperd.errors import Stale
+from hopperd.pipeline.job import JobId
+
+
+class Places:
+    """A number of places, given in the order of asking. Made smaller, it empties by and by."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._taken = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def taken(self) -> int:
+        return self._taken
+
+    @property
+    def limit(self) -> int:
+        return self._limit
+
+    @limit.setter
+    def limit(self, limit: int) -> None:
+        self._limit = limit
+        self._hand_out()
+
+    async def take(self) -> None:
+        if self._taken < self._limit and not self._waiting:
+            self._taken += 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # cancelled in the instant the place was given: pass it on
+                self.give()
+            elif turn in self._waiting:
+                self._waiting.remove(turn)
+            raise
+
+    def turn_away(self, why: str) -> None:
+        """Stale for everybody who stands in line."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_exception(Stale(why))
+
+    def take_anyway(self) -> None:
+        """One more, beyond the limit if need be: for what is a fact already."""
+        self._taken += 1
+
+    def give(self) -> None:
+        if self._taken <= 0:
+            raise RuntimeError("a place was given back twice")
+        self._taken -= 1
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        while self._waiting and self._taken < self._limit:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._taken += 1
+                turn.set_result(None)
+
+
+class Window(Places):
+    """Requests at once that the service seems to bear: additive increase, multiplicative decrease.
+
+    Doubles with every round trip up to `_careful_from`, then grows by one per round trip; a refusal takes 30 %, at most
+    once in 100 ms, for the refusals of one round trip are one sign and not many.
+    """
+
+    START: Final = 4.0
+
+    def __init__(self, ceiling: int) -> None:
+        self._ceiling = ceiling
+        self._size = min(self.START, float(ceiling))
+        self._careful_from = float(ceiling)
+        self._cut_at = float("-inf")
+        super().__init__(int(self._size))
+
+    def set_ceiling(self, ceiling: int) -> None:
+        self._ceiling = ceiling
+        self._careful_from = max(self._careful_from, float(ceiling))
+        self._resize(self._size)
+
+    def grow(self) -> None:
+        """A request got through. Only a window in use grows, else an idle hour would open it unseen."""
+        if self.taken * 2 >= self.limit:
+            self._resize(self._size + (1.0 if self._size < self._careful_from else 1.0 / self._size))
+
+    def shrink(self, now: float) -> None:
+        """A request was refused because there are too many at once."""
+        if now - self._cut_at >= 0.1:
+            self._cut_at = now
+            self._resize(self._size * 0.7)
+            self._careful_from = self._size
+
+    def restart(self) -> None:
+        """After a pause: one, two, four, …"""
+        self._resize(1.0)
+
+    def _resize(self, size: float) -> None:
+        self._size = max(1.0, min(size, float(self._ceiling)))
+        self.limit = int(self._size)
+
+
+class Flight(Protocol):
+    """The places of the jobs that have a task at the service, or are about to."""
+
+    limit: int
+
+    def __len__(self) -> int: ...
+
+    async def take(self, job_id: JobId) -> bool:
+        """Wait for a place. False if the job has one already."""
+        ...
+
+    def enter(self, job_id: JobId) -> None: ...
+
+    def leave(self, job_id: JobId) -> None: ...
+
+
+class InFlight:
+    """The jobs that have a task at the service, or are about to. A job is there once, however often it asks."""
+
+    def __init__(self, limit: int) -> None:
+        self.places = Places(limit)
+        self._jobs: set[JobId] = set()
+
+    @property
+    def limit(self) -> int:
+        return self.places.limit
+
+    @limit.setter
+    def limit(self, limit: int) -> None:
+        self.places.limit = limit
+
+    def __contains__(self, job_id: JobId) -> bool:
+        return job_id in self._jobs
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    async def take(self, job_id: JobId) -> bool:
+        """Wait for a place. False if the job has one already."""
+        if job_id in self._jobs:
+            return False
+        await self.places.take()
+        if job_id in self._jobs:  # it entered while it waited
+            self.places.give()
+            return False
+        self._jobs.add(job_id)
+        return True
+
+    def enter(self, job_id: JobId) -> None:
+        if job_id not in self._jobs:
+            self._jobs.add(job_id)
+            self.places.take_anyway()
+
+    def leave(self, job_id: JobId) -> None:
+        if job_id in self._jobs:
+            self._jobs.remove(job_id)
+            self.places.give()

@@ -1,0 +1,121 @@
+"""`hopperd retry`, `hold`, `release`, `forget`, `pause`, `resume`: orders, and what became of each."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import typer
+
+from hopperd.cli.connection import AsJson, ConfigFile, ask
+from hopperd.cli.reading import print_json
+from hopperd.cli.terminal import note
+from hopperd.errors import ConfigurationError, ExitCode
+from hopperd.settings import load
+
+Jobs = Annotated[list[str] | None, typer.Argument(metavar="JOB-or-FILE...", help="Job ids, file names, task numbers.")]
+InFolder = Annotated[str | None, typer.Option("--folder", help="All jobs of this hot folder.")]
+Failed = Annotated[bool, typer.Option("--failed", help="All jobs that failed.")]
+
+
+def retry(
+    jobs: Jobs = None,
+    config: ConfigFile = None,
+    failed: Failed = False,
+    folder: InFolder = None,
+    as_json: AsJson = False,
+) -> int:
+    """Try jobs again: at once, or from the start where they had failed (which is paid for again)."""
+    return _order("retry", jobs, config, as_json, failed=failed, folder=folder)
+
+
+def hold(
+    jobs: Jobs = None,
+    config: ConfigFile = None,
+    folder: InFolder = None,
+    why: Annotated[str, typer.Option(help="The reason, for whoever looks at it later.")] = "",
+    as_json: AsJson = False,
+) -> int:
+    """Keep jobs where they are until they are released."""
+    return _order("hold", jobs, config, as_json, folder=folder, why=why)
+
+
+def release(
+    jobs: Jobs = None,
+    config: ConfigFile = None,
+    folder: InFolder = None,
+    task: Annotated[
+        str | None, typer.Option(help="The task found in the portal: settles the doubt of one job.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Let held jobs go on. After a doubt the Run is asked for once more, unless --task names the task there is."""
+    if task is not None and len(jobs or ()) != 1:
+        raise ConfigurationError(["--task settles the doubt of one job: name that job, and no other"])
+    return _order("release", jobs, config, as_json, folder=folder, task=task)
+
+
+def forget(
+    jobs: Jobs = None,
+    config: ConfigFile = None,
+    failed: Failed = False,
+    folder: InFolder = None,
+    as_json: AsJson = False,
+) -> int:
+    """Give open jobs up for good (originals go to failed/); let finished ones leave the ledger (originals stay)."""
+    return _order("forget", jobs, config, as_json, failed=failed, folder=folder)
+
+
+def _order(name: str, jobs: list[str] | None, config: Any, as_json: bool, **more: Any) -> int:
+    if not jobs and not more.get("failed") and not more.get("folder"):
+        raise ConfigurationError([f"hopperd {name} needs a job id, a file name, --failed or --folder"])
+    body = {"order": name, "jobs": jobs or [], **more}
+    answer = ask(config, lambda counter: counter.order(body))
+    if as_json:
+        print_json(answer)
+    else:
+        for line in answer["did"]:
+            note(f"{line['job']}  {line['file']}: {line['what']}")
+        for line in answer["refused"]:
+            note(f"{line['job'] or 'not done'}  {line['file']}: not done, {line['why']}")
+        if not answer["did"] and not answer["refused"]:
+            note("No job matches; nothing was done.")
+    return ExitCode.WORK_FAILED if answer["refused"] else ExitCode.FINE
+
+
+Target = Annotated[str, typer.Argument(metavar="NAME", help="The name of an account or a folder.")]
+Kind = Annotated[
+    str | None, typer.Option("--kind", help='"account" or "folder", where both have that name.', metavar="KIND")
+]
+
+
+def pause(
+    name: Target,
+    config: ConfigFile = None,
+    kind: Kind = None,
+    why: Annotated[str, typer.Option(help="The reason, for whoever looks at it later.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Pause an account (no request leaves) or a folder (nothing is taken in, its jobs stand still)."""
+    which = _kind(name, kind, config)
+    answer = ask(config, lambda counter: counter.pause(which, name, why))
+    print_json(answer) if as_json else note(f"The {which} {name} is paused; hopperd resume {name} ends that.")
+
+
+def resume(name: Target, config: ConfigFile = None, kind: Kind = None, as_json: AsJson = False) -> None:
+    """Resume an account or a folder."""
+    which = _kind(name, kind, config)
+    answer = ask(config, lambda counter: counter.resume(which, name))
+    print_json(answer) if as_json else note(f"The {which} {name} goes on.")
+
+
+def _kind(name: str, kind: str | None, config: Any) -> Literal["account", "folder"]:
+    settings = load(config, need_tokens=False)
+    is_account, is_folder = name in settings.accounts, name in [folder.name for folder in settings.folders]
+    if kind == "account" or (kind is None and is_account and not is_folder):
+        return "account"
+    if kind == "folder" or (kind is None and is_folder and not is_account):
+        return "folder"
+    if is_account and is_folder:
+        raise ConfigurationError([f"{name} is both an account and a folder; say --kind account or --kind folder"])
+    known = ", ".join([*settings.accounts, *(folder.name for folder in settings.folders)])
+    raise ConfigurationError([f"there is no account or folder {name!r}; there are: {known}"])

@@ -1,0 +1,149 @@
+"""Events of the file system: a hint that something changed, and nothing more. No name is ever passed on.
+
+watchfiles loses events without a word, dies of a name that is not UTF-8, and goes blind when its root is made anew. So
+it is supervised: whatever happens to it, it is started again and the sweep is woken, and the sweep is the truth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import Executor
+from typing import Any
+
+import structlog
+import watchfiles
+
+from hopperd.folders.mounts import mount_of
+from hopperd.pipeline.naming import printable
+
+log = structlog.get_logger("hopperd.watch")
+
+DEBOUNCE_MS = 200
+STEP_MS = 50
+TICK_MS = 2_000  # how often a quiet watch is asked whether its root is still the same
+SECOND_WAKE_SECONDS = 1.0  # files that came into a fresh subfolder before it was watched gave no event
+SHORTEST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 30.0
+HEALTHY_SECONDS = 60.0
+_LIMITS = {
+    errno.ENOSPC: "fs.inotify.max_user_watches",
+    errno.EMFILE: "fs.inotify.max_user_instances",
+}
+
+Root = tuple[int, int] | None
+
+
+class Watch:
+    """Wakes `wake` whenever something changes below `path`. `without_events` says why it cannot, once it cannot.
+
+    `pool` runs what asks the disk: that of the folder, so that a share that hangs takes no one else's thread.
+    """
+
+    def __init__(self, path: bytes, wake: Callable[[], None], pool: Executor | None = None) -> None:
+        self._path = path
+        self._wake = wake
+        self._pool = pool
+        self._later: asyncio.TimerHandle | None = None
+        self.restarts = 0
+        self.without_events: str | None = None
+
+    async def run(self) -> None:
+        """Until cancelled; ends early where no events can come."""
+        mount = await asyncio.to_thread(mount_of, self._path)
+        if mount is not None and not mount.is_local:
+            self.without_events = f"{mount.kind} gives no events of changes made elsewhere; the sweep alone finds files"
+            log.info("events-off", path=printable(self._path), what=self.without_events)
+            return
+        pause = SHORTEST_PAUSE_SECONDS
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                started = loop.time()
+                await self._watch_once()
+                self.restarts += 1
+                self._wake()
+                healthy = loop.time() - started > HEALTHY_SECONDS
+                pause = SHORTEST_PAUSE_SECONDS if healthy else min(LONGEST_PAUSE_SECONDS, pause * 2)
+                await asyncio.sleep(pause)
+        finally:
+            if self._later is not None:
+                self._later.cancel()
+
+    async def _watch_once(self) -> None:
+        """One life of a watch. Whatever ends it, but our own cancellation, is a reason to start anew."""
+        try:
+            await self._follow()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            self._say(error)
+        except BaseExceptionGroup as group:
+            if group.subgroup(asyncio.CancelledError) is not None:
+                raise asyncio.CancelledError from group
+            self._say(group)
+
+    async def _follow(self) -> None:
+        root = await self._look()
+        if root is None:
+            return
+        stop = asyncio.Event()
+        changes: AsyncGenerator[set[Any], None] = watchfiles.awatch(
+            os.fsdecode(self._path),
+            watch_filter=None,
+            debounce=DEBOUNCE_MS,
+            step=STEP_MS,
+            rust_timeout=TICK_MS,
+            yield_on_timeout=True,
+            stop_event=stop,
+            recursive=True,
+            ignore_permission_denied=True,
+        )
+        self._wake()  # what came between the last sweep and this moment gave no event
+        try:
+            async with contextlib.aclosing(changes):
+                async for batch in changes:
+                    self.without_events = None
+                    if batch:
+                        self._wake()
+                        self._wake_again()
+                    if await self._look() != root:
+                        return  # the root is another folder now: this watch would never see a thing again
+        finally:
+            stop.set()
+
+    async def _look(self) -> Root:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, _root_of, self._path)
+
+    def _wake_again(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+        self._later = asyncio.get_running_loop().call_later(SECOND_WAKE_SECONDS, self._wake)
+
+    def _say(self, error: BaseException) -> None:
+        number = getattr(error, "errno", None)
+        sysctl = _LIMITS.get(number) if isinstance(number, int) else None
+        if sysctl is None:
+            sysctl = next((name for number, name in _LIMITS.items() if f"os error {number}" in str(error)), None)
+        if sysctl is None and "OS file watch limit" in str(error):
+            sysctl = _LIMITS[errno.ENOSPC]
+        if sysctl is not None:
+            what = (
+                f"the kernel's limit {sysctl} is reached; raise it with sysctl. Until then the sweep alone finds files"
+            )
+        else:
+            what = f"{type(error).__name__}: {error}"
+        if what != self.without_events:
+            log.warning("watch-restarts", path=printable(self._path), what=printable(what))
+        self.without_events = what
+
+
+def _root_of(path: bytes) -> Root:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

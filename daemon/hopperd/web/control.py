@@ -1,0 +1,263 @@
+"""The control API over HTTP: the same handlers on the Unix socket of the state folder and on the web listener.
+
+Every answer is JSON; a refusal is `{"error": sentence}` with status 400 or 409. Nothing here decides anything: the
+desk does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import structlog
+from aiohttp import web
+
+from hopperd.errors import HopperdError, LedgerError
+from hopperd.pipeline.job import JobId, Stage
+from hopperd.ports import FolderTrouble, JobQuery, LedgerTrouble
+from hopperd.web.control_socket import SOCKET_NAME
+from hopperd.web.desk import Desk, Refusal
+from hopperd.web.openapi import document
+from hopperd.web.orders import Order
+from hopperd.web.overview import Overview
+from hopperd.web.rights import HEADERS
+from hopperd.web.stream import HEARTBEAT, Stream, TooManyReaders
+
+log = structlog.get_logger("hopperd.control")
+
+MOST_JOBS_A_PAGE = 1000
+LARGEST_BODY_BYTES = 4 * 1024 * 1024
+
+
+SLOWEST_READER_SECONDS = 30.0
+SLOWEST_BODY_SECONDS = 20.0
+EVENT_HEADERS = {**HEADERS, "X-Accel-Buffering": "no"}  # headers are sent before the guard could add them
+
+Backup = Callable[[Path], Awaitable[None]]
+Fsck = Callable[[bool], Awaitable[dict[str, Any]]]
+
+
+def make_control_app(api: Api, guard: Any = None, largest_body_bytes: int = LARGEST_BODY_BYTES) -> web.Application:
+    """`guard` stands before everything else: who may ask at all."""
+    before = [guard] if guard is not None else []
+    app = web.Application(middlewares=[*before, _errors], client_max_size=largest_body_bytes)
+    app.add_routes(
+        [
+            web.get("/v1/status", api.status),
+            web.get("/v1/jobs", api.jobs),
+            web.get("/v1/job", api.job),
+            web.get("/v1/overview", api.overview),
+            web.get("/v1/events", api.events),
+            web.get("/v1/export", api.export),
+            web.get("/v1/openapi.json", api.openapi),
+            web.post("/v1/orders", api.order),
+            web.post("/v1/pause", api.pause),
+            web.post("/v1/resume", api.resume),
+            web.post("/v1/backup", api.backup),
+            web.post("/v1/fsck", api.fsck),
+        ]
+    )
+    return app
+
+
+@web.middleware
+async def _errors(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Refusal as refusal:
+        return web.json_response({"error": str(refusal)}, status=409)
+    except (ValueError, KeyError, TypeError) as mistake:
+        return web.json_response({"error": f"The request is not understood: {mistake}"}, status=400)
+    except TimeoutError:
+        return web.json_response({"error": "The request did not end in time."}, status=408)
+    except OSError as trouble:
+        return web.json_response({"error": said(trouble)}, status=409)
+    except (HopperdError, LedgerTrouble, FolderTrouble) as trouble:
+        return web.json_response({"error": str(trouble)}, status=503)
+    except web.HTTPException:
+        raise
+    except Exception:
+        log.exception("control-failed", path=request.path)
+        return web.json_response({"error": "hopperd made a mistake; the log says which."}, status=500)
+
+
+class Api:
+    """The handlers, whoever's request they answer."""
+
+    def __init__(self, desk: Desk, backup: Backup, fsck: Fsck, overview: Overview, stream: Stream) -> None:
+        self._desk = desk
+        self._backup = backup
+        self._fsck = fsck
+        self._overview = overview
+        self._stream = stream
+
+    async def status(self, request: web.Request) -> web.Response:
+        return web.json_response(await self._desk.status())
+
+    async def jobs(self, request: web.Request) -> web.Response:
+        return web.json_response(await self._desk.jobs(query_from(request.query.get)))
+
+    async def job(self, request: web.Request) -> web.Response:
+        return web.json_response(await self._desk.story(request.query["name"]))
+
+    async def overview(self, request: web.Request) -> web.Response:
+        return web.json_response(await self._overview.document())
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """Server-sent events until the reader has enough: jobs' events, the page's state, or one job's events."""
+        query = request.query
+        job, state = query.get("job"), query.get("state") == "1"
+        try:
+            with self._stream.reading(events=not state or query.get("events") == "1", state=state, job=job) as reader:
+                answer = web.StreamResponse(headers={"Content-Type": "text/event-stream", **EVENT_HEADERS})
+                await answer.prepare(request)
+                await answer.write(HEARTBEAT)
+                with contextlib.suppress(ConnectionError):
+                    async for piece in reader.pieces(self._stream.batch_seconds):
+                        async with asyncio.timeout(SLOWEST_READER_SECONDS):
+                            await answer.write(piece)
+        except TooManyReaders as no:
+            return web.json_response({"error": str(no)}, status=503)
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()  # it does not read; what it misses it can ask for
+        return answer
+
+    async def export(self, request: web.Request) -> web.StreamResponse:
+        """One export as it was delivered, and nothing else that may lie at its path by now."""
+        return web.Response(
+            body=await self._desk.exported(JobId(request.query["job"]), int(request.query["number"])),
+            content_type="application/octet-stream",
+            headers={"Content-Disposition": "attachment"},
+        )
+
+    async def openapi(self, request: web.Request) -> web.Response:
+        return web.json_response(document())
+
+    async def order(self, request: web.Request) -> web.Response:
+        return web.json_response(await self._desk.order(order_from(await _body(request))))
+
+    async def pause(self, request: web.Request) -> web.Response:
+        kind, name, why = await _target(request)
+        return web.json_response(await self._desk.pause(kind, name, why))
+
+    async def resume(self, request: web.Request) -> web.Response:
+        kind, name, _ = await _target(request)
+        return web.json_response(await self._desk.resume(kind, name))
+
+    async def backup(self, request: web.Request) -> web.Response:
+        body = await _body(request)
+        await self._backup(Path(body["path"]))
+        return web.json_response({"backup": body["path"], "moves_on": True})
+
+    async def fsck(self, request: web.Request) -> web.Response:
+        body = await _body(request)
+        return web.json_response(await self._fsck(bool(body.get("repair", False))))
+
+
+def said(error: OSError) -> str:
+    """An error of the disk as one sentence."""
+    if isinstance(error, FileExistsError):
+        return "A file of that name is there already, and nothing is overwritten: give another name."
+    about = f": {error.filename}" if error.filename else ""
+    return f"The disk of the daemon's machine would not ({error.strerror or error}{about})."
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    async with asyncio.timeout(SLOWEST_BODY_SECONDS):
+        body = await request.json()
+    if not isinstance(body, dict):
+        raise ValueError("the body is no object")  # noqa: TRY004 (a mistake of the request, told like all others)
+    return body
+
+
+async def _target(request: web.Request) -> tuple[Literal["account", "folder"], str, str]:
+    body = await _body(request)
+    kind = body["kind"]
+    if kind not in ("account", "folder"):
+        raise ValueError("kind is account or folder")
+    return kind, str(body["name"]), str(body.get("why", ""))
+
+
+def order_from(body: Mapping[str, Any]) -> Order:
+    """The order of a request or a command line. Raises ValueError for an order nobody knows."""
+    if body.get("order") not in ("retry", "hold", "release", "forget"):
+        raise ValueError("order is one of retry, hold, release, forget")
+    return Order(
+        name=body["order"],
+        jobs=tuple(str(job) for job in body.get("jobs", ())),
+        failed=bool(body.get("failed", False)),
+        folder=body.get("folder"),
+        task=body.get("task"),
+        why=str(body.get("why", "")),
+    )
+
+
+def query_from(get: Callable[[str], str | None]) -> JobQuery:
+    """The query of a request or a command line."""
+    stages = get("stage")
+    age = get("opened_before")
+    return JobQuery(
+        stages=tuple(Stage(stage) for stage in stages.split(",")) if stages else None,
+        folder=get("folder"),
+        account=get("account"),
+        held=True if get("held") else None,
+        failed=True if get("failed") else None,
+        perhaps_twice=True if get("doubts") else None,
+        waiting_for_person=True if get("waiting_for_person") else None,
+        opened_before=float(age) if age else None,
+        text=get("text"),
+        before=JobId(before) if (before := get("before")) else None,
+        limit=max(1, min(MOST_JOBS_A_PAGE, int(get("limit") or 100))),
+    )
+
+
+@contextlib.asynccontextmanager
+async def serve_socket(app: web.Application, state: Path) -> AsyncIterator[None]:
+    """Answer on `state/control.sock`, mode 0600. The path may be longer than a socket address allows.
+
+    Raises LedgerError where the state folder does not let it be made.
+    """
+    try:
+        folder, listener = _listening(state)
+    except OSError as error:
+        raise LedgerError(
+            f"{state / SOCKET_NAME} cannot be made: {error.strerror}. The state folder must lie on a local disk that "
+            f"works and that hopperd may write to; nothing was begun."
+        ) from error
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    try:
+        await runner.setup()
+        await web.SockSite(runner, listener).start()
+        try:
+            yield
+        finally:
+            await runner.cleanup()
+            with contextlib.suppress(OSError):  # the next start takes it away
+                os.unlink(SOCKET_NAME, dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
+def _listening(state: Path) -> tuple[int, socket.socket]:
+    """The state folder, open, and a socket bound in it, in place of one that a dead process has left."""
+    folder = os.open(state, os.O_DIRECTORY | os.O_RDONLY | os.O_CLOEXEC)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(SOCKET_NAME, dir_fd=folder)
+        listener.bind(f"/proc/self/fd/{folder}/{SOCKET_NAME}")
+        os.chmod(SOCKET_NAME, 0o600, dir_fd=folder)  # the state folder is 0700 anyway
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        os.close(folder)
+        raise
+    return folder, listener

@@ -1,0 +1,133 @@
+"""What the page shows, made once for all who look: status, what needs a person, flow. Nothing is made for nobody.
+
+Asked of the ledger once per tick, however many look; a tick that found nothing new is not sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final, Protocol
+
+import structlog
+
+from hopperd.pipeline.events import Claimed, Event
+from hopperd.pipeline.job import Job, Stage
+from hopperd.pipeline.receipt import iso
+from hopperd.ports import Clock, JobQuery, LedgerTrouble
+from hopperd.web.desk import Desk
+from hopperd.web.flow import DAY_SECONDS, Flow
+from hopperd.web.stream import Stream
+
+log = structlog.get_logger("hopperd.web")
+
+TICK_SECONDS: Final = 1.0
+FAILED_SHOWN: Final = 20
+REFILL_ROWS: Final = 1_000
+REFILL_MOST_ROWS: Final = 500_000
+CLOCKWORK: Final = ("at", "age_seconds", "in_stage_seconds", "oldest_seconds", "swept", "by_age")
+
+
+class Ended(Protocol):
+    """Finished jobs in the order they ended: when, id, when opened, whether it ended badly."""
+
+    async def __call__(self, since: float, after_id: str, limit: int) -> list[tuple[float, str, float, bool]]: ...
+
+
+class Overview:
+    def __init__(self, desk: Desk, clock: Clock, stream: Stream, rights: dict[str, bool], ended: Ended) -> None:
+        self._desk = desk
+        self._clock = clock
+        self._stream = stream
+        self._rights = rights
+        self._ended = ended
+        self._flow = Flow()
+        self._started_at = clock.now()
+        self._flow_since: float | None = None
+        self._troubles: dict[str, str | None] = {}
+
+    def recorded(self, before: Job | None, after: Job, event: Event | Claimed, at: float) -> None:
+        if before is None or before.is_open == after.is_open or after.is_open:
+            return
+        self._flow.note(at, None if after.stage is Stage.FAILED else max(0.0, at - after.opened_at))
+
+    async def document(self) -> dict[str, Any]:
+        """The whole page, but for one job's story."""
+        now = self._clock.now()
+        status = await self._desk.status()
+        failed = await self._desk.jobs(JobQuery(failed=True, limit=FAILED_SHOWN))
+        return status | {
+            "failed": failed["jobs"],
+            "more_failed": failed["next"] is not None,
+            "flow": self._flow.series(now) | {"since": iso(self._flow_since) if self._flow_since is not None else None},
+            "rights": self._rights,
+        }
+
+    # ------------------------------------------------------------------------------------------------- the clockwork
+
+    async def run(self) -> None:
+        """For ever: fill the charts, then show the state to whoever looks."""
+        await self._refill()
+        shown: object = None
+        while True:
+            if not self._stream.wants_state:
+                shown = None
+                self._stream.forget_state()
+                self._stream.state_wanted.clear()
+                if not len(self._stream):
+                    await self._stream.state_wanted.wait()
+                    continue
+            began = self._clock.monotonic()
+            try:
+                state = await self.document()
+            except LedgerTrouble as trouble:
+                state = {"trouble": f"{trouble}. Free space on the disk of the state folder.", "rights": self._rights}
+            self._tell_changes(state)
+            if self._stream.wants_state:
+                still = _without_clockwork(state)
+                if still != shown:
+                    shown = still
+                    self._stream.show(state)
+            took = self._clock.monotonic() - began
+            await asyncio.sleep(max(TICK_SECONDS, 10 * took))
+
+    def _tell_changes(self, state: dict[str, Any]) -> None:
+        """Pauses and troubles are no events of jobs; they are told as they are seen."""
+        found = {f"account {line['account']}": _why(line) for line in state.get("accounts", ())}
+        found |= {f"folder {line['folder']}": line.get("trouble") or _why(line) for line in state.get("folders", ())}
+        for name, why in found.items():
+            before = self._troubles.get(name, why if name not in self._troubles else None)
+            if why != before:
+                kind, _, which = name.partition(" ")
+                told = {"at": iso(self._clock.now()), "event": f"{kind}-{'in-trouble' if why else 'fine'}", kind: which}
+                self._stream.tell(told | ({"what": why} if why else {}))
+            self._troubles[name] = why
+
+    async def _refill(self) -> None:
+        """The last day out of the ledger, newest knowledge last; bounded, in small steps with rests between."""
+        since, after, rows = self._started_at - DAY_SECONDS, "", 0
+        try:
+            while rows < REFILL_MOST_ROWS:
+                some = await self._ended(since, after, REFILL_ROWS)
+                for at, _, opened_at, badly in some:
+                    if at < self._started_at:
+                        self._flow.note(at, None if badly else max(0.0, at - opened_at))
+                rows += len(some)
+                if len(some) < REFILL_ROWS or some[-1][0] >= self._started_at:
+                    break
+                since, after = some[-1][0], some[-1][1]
+                await asyncio.sleep(0.02)
+        except LedgerTrouble as trouble:
+            log.info("charts-incomplete", what=str(trouble))
+            self._flow_since = self._started_at
+
+
+def _why(line: dict[str, Any]) -> str | None:
+    return line["paused"]["what"] if line.get("paused") else None
+
+
+def _without_clockwork(part: Any) -> Any:
+    if isinstance(part, dict):
+        return {key: _without_clockwork(value) for key, value in part.items() if key not in CLOCKWORK}
+    if isinstance(part, list):
+        return [_without_clockwork(one) for one in part]
+    return part

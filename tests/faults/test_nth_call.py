@@ -1,0 +1,154 @@
+"""Every outside call of a run in turn: an error before and after it took effect, a crash before and after, once and for
+ever. The same oracle as for real processes judges the folders and what the service really did.
+
+The ordinary run takes a sample of all pairs of faults (`--pairs N` a larger one, `--seed N` another), the long form all
+of them. With the intent row left out (a mutant) the oracle must find something: that shows that it looks.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.world import Taps, World
+
+CONTENTS = (b"%PDF-1.4 first\n%%EOF", b"%PDF-1.4 second\n%%EOF")
+LIVES = 6
+
+
+def files(world: World) -> None:
+    for number, content in enumerate(CONTENTS):
+        world.put_in(f"sub/{number}.pdf", content)
+
+
+def calls_of_a_run(*, no_intent: bool = False) -> list[str]:
+    with World(no_intent=no_intent) as world:
+        files(world)
+        taps = Taps()
+        assert world.live(taps)
+        verdict = world.judge()
+        assert not verdict.broken, verdict.broken
+        return taps.names
+
+
+def broken_promises(first: Taps, *then: Taps, no_intent: bool = False) -> Iterator[str]:
+    """Put the files in, live through the faults, then as many ordinary lives as it takes; what was broken."""
+    with World(no_intent=no_intent) as world:
+        files(world)
+        for taps in (first, *then):
+            world.live(taps, seconds=60.0)
+        for _ in range(LIVES):
+            if world.live():
+                break
+        else:
+            yield "promise 7: it never came to an end"
+            return
+        yield from world.judge().broken
+
+
+CALLS = 260  # a little more than a run of two files makes; a test says when that is no longer so
+
+
+def test_the_run_makes_as_many_calls_as_are_gone_through() -> None:
+    assert 100 < len(calls_of_a_run()) <= CALLS
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_a_crash_at_any_call_breaks_no_promise(part: int) -> None:
+    """Calls come as "before" and "after" their effect, so this is a crash before and a crash after each."""
+    for call in range(1 + part, CALLS + 1, 4):
+        for sentence in broken_promises(Taps(kill_at=frozenset({call}))):
+            pytest.fail(f"a crash at call {call}: {sentence}")
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_an_error_at_any_call_breaks_no_promise(part: int) -> None:
+    for call in range(1 + part, CALLS + 1, 4):
+        for sentence in broken_promises(Taps(fail_at=frozenset({call}))):
+            pytest.fail(f"an error at call {call}: {sentence}")
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_an_error_at_every_call_from_one_on_breaks_no_promise(part: int) -> None:
+    """For ever, until the process is ended; the next one finds better weather. The long form takes every call."""
+    for call in range(1 + part, CALLS + 1, 12):
+        for sentence in broken_promises(Taps(fail_from=call)):
+            pytest.fail(f"errors from call {call} on: {sentence}")
+
+
+def test_a_crash_during_the_recovery_from_a_crash_breaks_no_promise() -> None:
+    for call in range(1, CALLS + 1, 20):
+        for again in range(5, 100, 41):
+            for sentence in broken_promises(Taps(kill_at=frozenset({call})), Taps(kill_at=frozenset({again}))):
+                pytest.fail(f"a crash at call {call}, and at call {again} of the recovery: {sentence}")
+
+
+def test_without_the_intent_row_the_oracle_finds_broken_promises() -> None:
+    runs = [call for call, what in enumerate(calls_of_a_run(no_intent=True), 1) if what == "after service run"]
+    for call in runs:
+        broken = list(broken_promises(Taps(kill_at=frozenset({call})), no_intent=True))
+        if any("promise 3" in sentence for sentence in broken):
+            return
+    pytest.fail("the mutant without the intent row was not noticed: the oracle does not look")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("call", range(1, CALLS + 1))
+def test_an_error_at_every_call_from_each_one_on(call: int) -> None:
+    for sentence in broken_promises(Taps(fail_from=call)):
+        pytest.fail(f"errors from call {call} on: {sentence}")
+
+
+KINDS = ("kill-kill", "kill-fail", "fail-kill", "fail-fail")
+
+
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("part", range(4))
+def test_no_pair_of_faults_in_a_sample_breaks_a_promise(part: int, request: pytest.FixtureRequest) -> None:
+    rng = random.Random(4 * (request.config.getoption("--seed") or 0) + part)
+    pairs = 0
+    while pairs < request.config.getoption("--pairs") // 4:
+        kind, first = rng.choice(KINDS), rng.randint(1, CALLS)
+        pairs += goes_well(kind, first, rng.randint(*seconds(kind, first)))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("part", range(50))
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_pairs(kind: str, part: int) -> None:
+    for first in range(1 + part, CALLS + 1, 50):
+        lowest, highest = seconds(kind, first)
+        for second in range(lowest, highest + 1):
+            if not goes_well(kind, first, second):
+                break  # it never came to that call: neither does it to any later one
+
+
+def seconds(kind: str, first: int) -> tuple[int, int]:
+    """Between which calls the second fault may lie: of the next life after a crash, else of the same."""
+    return 1 if kind.startswith("kill") else first + 1, CALLS + 1
+
+
+def goes_well(kind: str, first: int, second: int) -> bool:
+    """Fails with the promise that a pair has broken; False where it was no pair: there was no such call."""
+    lives = pair(kind, first, second)
+    for sentence in broken_promises(*lives):
+        pytest.fail(f"{kind} at calls {first} and {second}: {sentence}")
+    return lives[0].count >= first and lives[-1].count >= second
+
+
+def pair(kind: str, first: int, second: int) -> list[Taps]:
+    """Two faults: in two lives where the first ends its own, else both in one."""
+    one, two = frozenset({first}), frozenset({second})
+    match kind:
+        case "kill-kill":
+            return [Taps(kill_at=one), Taps(kill_at=two)]
+        case "kill-fail":
+            return [Taps(kill_at=one), Taps(fail_at=two)]
+        case "fail-kill":
+            return [Taps(fail_at=one, kill_at=two)]
+        case _:
+            return [Taps(fail_at=one | two)]

@@ -1,0 +1,49 @@
+"""What a command prints for a person: sentences, not data, and never so many lines that the table is out of sight."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hopperd.cli import reading
+
+
+def held(number: int) -> dict[str, Any]:
+    return {
+        "job": f"job-{number}",
+        "folder": "us",
+        "file": "a.pdf",
+        "age_seconds": 60.0,
+        "in_stage_seconds": 5.0,
+        "hold": {"reason": "person", "what": "a person holds it", "do": "Release it when it may go on."},
+    }
+
+
+def test_what_keeps_a_job_and_what_to_do_are_two_sentences(capsys: pytest.CaptureFixture[str]) -> None:
+    reading._show_jobs("Held:", [held(1)], 1, "hopperd list --held")
+    assert "us/a.pdf: a person holds it. Release it when it may go on.\n" in capsys.readouterr().out
+
+
+def test_only_the_first_ten_are_named_and_the_rest_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    reading._show_jobs("Held:", [held(number) for number in range(50)], 1_200, "hopperd list --held")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 12
+    assert lines[-1] == "  ... and 1190 more: hopperd list --held"
+    reading._show_jobs("Held:", [held(number) for number in range(10)], 10, "hopperd list --held")
+    assert "more" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("detail", "said"),
+    [
+        ({"adopted": False, "notes": []}, ""),
+        ({"adopted": True}, "adopted"),
+        ({"failure": {"reason": "empty", "fault": "file", "what": "Empty.", "do": "Scan it."}}, "empty: Empty."),
+        ({"task": {"id": "6b", "number": "7", "status": "done", "status_text": "Done"}, "jitter": 0.5}, "task 7: Done"),
+        ({"staged": [{"result": 0}, {"result": 1}]}, "2 exports"),
+        ({"pages": 2, "why": "x" * 200}, f"pages=2 why={'x' * 117}..."),
+    ],
+)
+def test_a_history_row_says_what_a_person_can_use(detail: dict[str, Any], said: str) -> None:
+    assert reading._detail(detail) == said

@@ -1,0 +1,138 @@
+"""Events are a hint: the watch wakes, survives what kills watchfiles, and passes nothing on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import watchfiles
+
+from hopperd.folders import watch as watching
+from hopperd.folders.watch import Watch
+
+
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "SHORTEST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(watching, "LONGEST_PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr(watching, "TICK_MS", 100)
+    monkeypatch.setattr(watching, "DEBOUNCE_MS", 50)
+    monkeypatch.setattr(watching, "STEP_MS", 10)
+    monkeypatch.setattr(watching, "SECOND_WAKE_SECONDS", 0.05)
+
+
+Scene = Callable[[Watch, Callable[[], Awaitable[None]]], Awaitable[None]]
+
+
+def play(path: Path, scene: Scene) -> None:
+    async def main() -> None:
+        woken = asyncio.Event()
+        watch = Watch(os.fsencode(path), woken.set)
+
+        async def awake() -> None:
+            async with asyncio.timeout(20):
+                await woken.wait()
+            woken.clear()
+
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(watch.run())
+            await awake()
+            await scene(watch, awake)
+            running.cancel()
+
+    asyncio.run(main())
+
+
+async def until(told: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not told():
+            await asyncio.sleep(0.01)
+
+
+def test_it_wakes_at_the_start_and_for_each_change_and_once_more(tmp_path: Path) -> None:
+    async def scene(watch: Watch, awake: Callable[[], Awaitable[None]]) -> None:
+        (tmp_path / "x.pdf").write_bytes(b"x")
+        await awake()
+        await awake()
+        (tmp_path / "sub").mkdir()
+        await awake()
+
+    play(tmp_path, scene)
+
+
+def test_a_name_that_is_not_utf8_does_not_blind_it(tmp_path: Path) -> None:
+    async def scene(watch: Watch, awake: Callable[[], Awaitable[None]]) -> None:
+        (tmp_path / os.fsdecode(b"Rechnung-\xfc.pdf")).write_bytes(b"x")
+        await until(lambda: watch.restarts > 0)
+        await awake()
+        await until(lambda: watch.without_events is None)
+        (tmp_path / "after.pdf").write_bytes(b"x")
+        await awake()
+
+    play(tmp_path, scene)
+
+
+def test_a_root_that_is_made_anew_is_watched_anew(tmp_path: Path) -> None:
+    root = tmp_path / "in"
+    root.mkdir()
+
+    async def scene(watch: Watch, awake: Callable[[], Awaitable[None]]) -> None:
+        shutil.rmtree(root)
+        await until(lambda: watch.restarts > 0)
+        root.mkdir()
+        restarts = watch.restarts
+        await until(lambda: watch.restarts == restarts or watch.restarts > restarts)
+        await awake()
+        (root / "x.pdf").write_bytes(b"x")
+        await awake()
+
+    play(root, scene)
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (OSError(28, "No space left on device"), "max_user_watches"),
+        (OSError(24, "Too many open files"), "max_user_instances"),
+        (OSError("OS file watch limit reached. (os error 28)"), "max_user_watches"),
+        (ExceptionGroup("many", [ValueError("odd")]), "ExceptionGroup"),
+        (BaseExceptionGroup("many", [ValueError("odd")]), "Group"),
+    ],
+)
+def test_whatever_happens_to_it_is_said_and_it_starts_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, says: str
+) -> None:
+    real = watchfiles.awatch
+    failing = [error, error]
+
+    async def awatch(*args: object, **settings: object):  # type: ignore[no-untyped-def]
+        if failing:
+            raise failing.pop()
+        async for batch in real(*args, **settings):  # type: ignore[arg-type]
+            yield batch
+
+    monkeypatch.setattr(watchfiles, "awatch", awatch)
+
+    async def scene(watch: Watch, awake: Callable[[], Awaitable[None]]) -> None:
+        await until(lambda: watch.without_events is not None or watch.restarts >= 1)
+        if watch.without_events is not None:
+            assert says in watch.without_events
+        await until(lambda: watch.restarts >= 2 and watch.without_events is None)
+        (tmp_path / "x.pdf").write_bytes(b"x")
+        await awake()
+
+    play(tmp_path, scene)
+
+
+def test_no_events_are_expected_of_a_share() -> None:
+    async def main() -> Watch:
+        watch = Watch(b"/proc/self", lambda: None)
+        async with asyncio.timeout(10):
+            await watch.run()
+        return watch
+
+    assert "proc" in (asyncio.run(main()).without_events or "")

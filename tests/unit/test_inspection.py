@@ -1,0 +1,77 @@
+"""Promise: a file that a child has died over is looked into in no other file's way, and in the end all the same."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from hopperd import inspection
+from hopperd.inspection import QUIET_SECONDS, ChildPool
+from hopperd.settings import Folder, InspectionSettings
+from tests.support.line import invoice, patience
+
+pytestmark = pytest.mark.asyncio
+
+COMMAND = [sys.executable, "-m", "hopperd.invoices.inspect_worker"]
+
+
+@pytest_asyncio.fixture
+async def pool(tmp_path: Path) -> AsyncIterator[ChildPool]:
+    folder = Folder.model_validate({"name": "us", "path": str(tmp_path), "account": "main", "region": "US"})
+    made = ChildPool(COMMAND, InspectionSettings(), {"us": folder})
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> bytes:
+    (tmp_path / "a.pdf").write_bytes(invoice(1))
+    return os.fsencode(tmp_path / "a.pdf")
+
+
+async def seconds(pool: ChildPool, path: bytes, *, is_suspect: bool) -> float:
+    began = time.monotonic()
+    verdict = await pool.inspect(path, "us", is_suspect=is_suspect)
+    assert (verdict.kind, verdict.pages, verdict.failure) == ("pdf", 1, None)
+    return time.monotonic() - began
+
+
+async def keep_looking(pool: ChildPool, path: bytes, enough: asyncio.Event) -> None:
+    """Until there is `enough`; a look is let end, and its child with it."""
+    while not enough.is_set():
+        await pool.inspect(path, "us")
+        await asyncio.sleep(QUIET_SECONDS / 10)
+
+
+async def test_a_suspect_waits_until_nothing_else_is_looked_into(pool: ChildPool, path: bytes) -> None:
+    await seconds(pool, path, is_suspect=True)  # its child is started
+    assert await seconds(pool, path, is_suspect=True) < QUIET_SECONDS * patience(), "nobody else was there"
+    await pool.inspect(path, "us")
+    enough = asyncio.Event()
+    others = asyncio.create_task(keep_looking(pool, path, enough))
+    suspect = asyncio.create_task(seconds(pool, path, is_suspect=True))
+    await asyncio.sleep(2 * QUIET_SECONDS)
+    assert not suspect.done()
+    enough.set()
+    await others
+    assert await suspect > 2 * QUIET_SECONDS
+
+
+async def test_a_suspect_has_its_turn_on_a_line_that_never_rests(
+    pool: ChildPool, path: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inspection, "LONGEST_WAIT_FOR_QUIET_SECONDS", 2 * QUIET_SECONDS)
+    await pool.inspect(path, "us")
+    enough = asyncio.Event()
+    others = asyncio.create_task(keep_looking(pool, path, enough))
+    assert await seconds(pool, path, is_suspect=True) >= 2 * QUIET_SECONDS
+    assert not others.done()
+    enough.set()
+    await others
