@@ -20,7 +20,7 @@ from hopperd.ledger.budget import PostgresBudget
 from hopperd.ledger.rows import job_row
 from hopperd.ledger.tables import jobs, metadata
 from hopperd.pipeline.job import Stage
-from hopperd.ports import LedgerTrouble, Need, Pause
+from hopperd.ports import Bears, LedgerTrouble, Need, Pause
 from tests.support.budget import busiest
 from tests.support.postgres import Server, server
 from tests.support.stores import new_job
@@ -146,8 +146,10 @@ async def test_what_is_in_flight_is_what_the_ledger_says(two: tuple[PostgresBudg
 async def test_what_one_node_finds_closed_the_others_hear(two: tuple[PostgresBudget, PostgresBudget]) -> None:
     one, other = two
     pause = Pause(reason="network", what="it is away", do="", since=1.0)
-    await one.tell("main", Need(is_busy=True, asking=(), holding=0, waiting=0, pause=pause))
-    assert [seen.pause for seen in (await other.tell("main", NOTHING)).others] == [pause]
+    bears = Bears(cuts=3, size=5.6, careful_from=4.5)
+    await one.tell("main", Need(is_busy=True, asking=(), holding=0, waiting=0, pause=pause, bears=bears))
+    seen = (await other.tell("main", NOTHING)).others
+    assert [(other.pause, other.bears) for other in seen] == [(pause, bears)]
 
 
 @pytest.fixture

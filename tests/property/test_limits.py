@@ -8,7 +8,6 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hopperd.capture.places import Window
 from hopperd.capture.weather import AccountWeather
 from hopperd.ports import Pause, ServiceTrouble
 
@@ -71,21 +70,3 @@ def test_a_closed_account_always_has_a_way_out(given_events: list[Any]) -> None:
         else:
             assert closed <= 3600.0 * 1.1 + 1.0
             assert math.isinf(state.probe_seconds(now)), "a probe without a pause"
-
-
-@given(st.integers(1, 100), st.lists(st.sampled_from(["grow", "shrink", "restart", "take", "give"]), max_size=200))
-def test_a_window_stays_between_one_and_its_ceiling(ceiling: int, steps: list[str]) -> None:
-    window = Window(ceiling)
-    for now, step in enumerate(steps):
-        match step:
-            case "grow":
-                window.grow()
-            case "shrink":
-                window.shrink(float(now))
-            case "restart":
-                window.restart()
-            case "take":
-                window.take_anyway()
-            case "give" if window.taken:
-                window.give()
-        assert 1 <= window.limit <= ceiling

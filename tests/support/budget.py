@@ -56,6 +56,7 @@ class Database:
                 waiting=theirs.waiting,
                 waited_seconds=theirs.waited_seconds,
                 pause=theirs.pause,
+                bears=theirs.bears,
             )
             for name, (at, theirs) in sorted(self.needs.items())
             if name != node and at > now - 3.0

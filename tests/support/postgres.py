@@ -43,6 +43,7 @@ logging_collector = off
 log_lock_waits = on
 deadlock_timeout = 1s
 log_line_prefix = '%m [%p] %a '
+password_encryption = 'scram-sha-256'
 """
 
 _ACCESS = """
@@ -52,7 +53,10 @@ host all all 127.0.0.1/32 trust
 
 
 def programs() -> Path | None:
-    """The folder with initdb and postgres: the newest of Debian's, or the one on PATH."""
+    """The folder with initdb and postgres: what POSTGRES_PROGRAMS names, the newest of Debian's, or the one on PATH."""
+    named = os.environ.get("POSTGRES_PROGRAMS")
+    if named:
+        return Path(named).resolve()
     found = [Path(path).parent for path in glob.glob("/usr/lib/postgresql/*/bin/initdb")]
     if found:
         return max(found, key=lambda path: float(path.parent.name))

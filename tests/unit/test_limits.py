@@ -11,7 +11,7 @@ from collections.abc import Awaitable
 import pytest
 
 from hopperd.capture.limits import Limits
-from hopperd.capture.places import InFlight, Places, Window
+from hopperd.capture.places import InFlight, Places
 from hopperd.capture.rate import Rate
 from hopperd.ports import Kind, Pause
 from tests.support.turns import job, limits, on_virtual_clock, settle, weather
@@ -209,28 +209,6 @@ def test_looks_starve_no_uploads_and_uploads_no_looks(monkeypatch: pytest.Monkey
         await asyncio.gather(*looks, *uploads, return_exceptions=True)
 
     on_virtual_clock(play, monkeypatch)
-
-
-def test_the_window_doubles_then_grows_slowly_and_shrinks_once_per_round_trip() -> None:
-    window = Window(64)
-    window.restart()
-    sizes = []
-    for _ in range(4):
-        for _ in range(window.limit):
-            window.take_anyway()
-        for _ in range(window.taken):
-            window.grow()
-        sizes.append(window.limit)
-        while window.taken:
-            window.give()
-    assert sizes == [2, 4, 8, 16]
-    before = window.limit
-    window.shrink(10.0)
-    window.shrink(10.05)
-    assert window.limit == int(before * 0.7)
-    for _ in range(100):
-        window.grow()
-    assert window.limit == int(before * 0.7), "an idle window grew unseen"
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -19,10 +19,11 @@ import structlog
 
 from hopperd.capture.fleet_places import FleetInFlight
 from hopperd.capture.fleet_rate import FleetRate
-from hopperd.capture.places import Flight, InFlight, Places, Window
+from hopperd.capture.places import Flight, InFlight, Places, portion
 from hopperd.capture.rate import Rate, Tokens
 from hopperd.capture.share import Share
 from hopperd.capture.weather import AccountWeather, said
+from hopperd.capture.window import Window
 from hopperd.errors import Stale
 from hopperd.pipeline.events import Weather
 from hopperd.pipeline.job import JobId
@@ -235,7 +236,7 @@ class AccountLimits:
         self._trouble = None
         self._passes[kind] += 1
         self._last_passed[kind] = True
-        self._window.grow()
+        self._window.grow(self._clock.monotonic())
         if self._weather.succeeded():
             self._tell()
 
@@ -336,10 +337,11 @@ class AccountLimits:
 
     def _set_shares(self) -> None:
         """What is done at once is divided among the nodes that have work; every one may do one thing."""
-        nodes = self._share.nodes if self._share is not None else 1
-        self._uploads.limit = max(1, self._limits.uploads_at_once // nodes)
-        self._fetches.limit = max(1, self._limits.fetches_at_once // nodes)
-        self._window.set_ceiling(max(1, self._limits.requests_at_once // nodes))
+        nodes, rank = (self._share.nodes, self._share.rank) if self._share is not None else (1, 0)
+        self._uploads.limit = portion(self._limits.uploads_at_once, nodes, rank)
+        self._fetches.limit = portion(self._limits.fetches_at_once, nodes, rank)
+        self._window.set_ceiling(self._limits.requests_at_once)
+        self._window.divide(nodes, rank)
 
     # --------------------------------------------------------------------------------------------------- the fleet
 
@@ -355,7 +357,9 @@ class AccountLimits:
         """For ever, where there is a fleet: tell the others what this node needs, and heed what they tell."""
         while self._share is not None:
             is_busy = self._window.taken + self._in_line > 0
-            if await self._share.exchange(is_busy, frozenset(self._asking), self._weather.automatic):
+            asking, pause = frozenset(self._asking), self._weather.automatic
+            if await self._share.exchange(is_busy, asking, pause, self._window.known):
+                self._window.hear(self._share.found, self._clock.monotonic())
                 self._set_shares()
                 self._heed(self._share)
                 if self.is_cut_off:  # who waits for a turn leaves it to others; what has begun ends in peace

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Final, Protocol
+from typing import Protocol
 
 from hopperd.errors import Stale
 from hopperd.pipeline.job import JobId
+
+
+def portion(total: int, nodes: int, rank: int) -> int:
+    """How many of `total` are for the one of `nodes` that is the `rank`th (from 0); every one may do one thing."""
+    return max(1, total // nodes + (rank < total % nodes))
 
 
 class Places:
@@ -72,48 +77,6 @@ class Places:
             if not turn.done():
                 self._taken += 1
                 turn.set_result(None)
-
-
-class Window(Places):
-    """Requests at once that the service seems to bear: additive increase, multiplicative decrease.
-
-    Doubles with every round trip up to `_careful_from`, then grows by one per round trip; a refusal takes 30 %, at most
-    once in 100 ms, for the refusals of one round trip are one sign and not many.
-    """
-
-    START: Final = 4.0
-
-    def __init__(self, ceiling: int) -> None:
-        self._ceiling = ceiling
-        self._size = min(self.START, float(ceiling))
-        self._careful_from = float(ceiling)
-        self._cut_at = float("-inf")
-        super().__init__(int(self._size))
-
-    def set_ceiling(self, ceiling: int) -> None:
-        self._ceiling = ceiling
-        self._careful_from = max(self._careful_from, float(ceiling))
-        self._resize(self._size)
-
-    def grow(self) -> None:
-        """A request got through. Only a window in use grows, else an idle hour would open it unseen."""
-        if self.taken * 2 >= self.limit:
-            self._resize(self._size + (1.0 if self._size < self._careful_from else 1.0 / self._size))
-
-    def shrink(self, now: float) -> None:
-        """A request was refused because there are too many at once."""
-        if now - self._cut_at >= 0.1:
-            self._cut_at = now
-            self._resize(self._size * 0.7)
-            self._careful_from = self._size
-
-    def restart(self) -> None:
-        """After a pause: one, two, four, …"""
-        self._resize(1.0)
-
-    def _resize(self, size: float) -> None:
-        self._size = max(1.0, min(size, float(self._ceiling)))
-        self.limit = int(self._size)
 
 
 class Flight(Protocol):

@@ -13,7 +13,7 @@ import structlog
 
 from hopperd.capture.fleet_places import FleetInFlight
 from hopperd.pipeline.job import JobId
-from hopperd.ports import Budget, Clock, Fleet, LedgerTrouble, Need, Other, Pause
+from hopperd.ports import Bears, Budget, Clock, Fleet, LedgerTrouble, Need, Other, Pause
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +32,8 @@ MOST_SEEN: Final = 64
 class Share:
     """Keeps the exchange; `AccountLimits` applies what came of it.
 
-    That is: `nodes`, `news`, `is_better_elsewhere` and `is_cut_off`.
+    That is: `nodes` and this one's `rank` among them; what the others have `found` the service to bear; `news`,
+    `is_better_elsewhere` and `is_cut_off`.
     """
 
     def __init__(self, account: str, budget: Budget, places: FleetInFlight, clock: Clock) -> None:
@@ -47,7 +48,8 @@ class Share:
         self._given = 0
         self._waits_since = 0.0
         self._open_elsewhere_since: float | None = None  # while it is closed here
-        self.nodes = 1
+        self.nodes, self.rank = 1, 0
+        self.found: list[Bears] = []
         self.news: list[Pause] = []
         self.is_better_elsewhere = False
 
@@ -60,7 +62,7 @@ class Share:
         self._places.no_room(job_id)
         self._is_refused.set()
 
-    async def exchange(self, is_busy: bool, asking: frozenset[JobId], pause: Pause | None) -> bool:
+    async def exchange(self, is_busy: bool, asking: frozenset[JobId], pause: Pause | None, bears: Bears) -> bool:
         """Tell and hear. False where the database does not answer: then everything stays as it is."""
         now = self._clock.monotonic()
         # One that hears of a pause says how it is here, with or without work of its own.
@@ -75,6 +77,7 @@ class Share:
             waiting=self._places.waiting,
             waited_seconds=self._waited_seconds(now),
             pause=pause,
+            bears=bears,
         )
         self._places.asked()
         try:
@@ -83,6 +86,8 @@ class Share:
             log.debug("fleet-unknown", account=self._account, what=str(trouble))  # who waits for a token says it aloud
             return False
         self.nodes = 1 + len(fleet.others)
+        self.rank = sum(other.node < self._budget.node for other in fleet.others)
+        self.found = [other.bears for other in fleet.others if other.bears is not None]
         me = Other(
             node=self._budget.node,
             asking=len(asking),

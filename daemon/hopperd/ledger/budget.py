@@ -19,7 +19,7 @@ from hopperd.ledger import statements
 from hopperd.ledger.codec import from_json, to_json
 from hopperd.ledger.lease import awake_or_asleep
 from hopperd.ledger.postgres import REACHING
-from hopperd.ports import Budget, Fleet, LedgerTrouble, Need, Other, Pause, Reserved
+from hopperd.ports import Bears, Budget, Fleet, LedgerTrouble, Need, Other, Pause, Reserved
 
 ANSWER_SECONDS: Final = 5.0
 LIVES_SECONDS: Final = 3.0
@@ -34,8 +34,8 @@ _TABLES: Final = (
     # Room for many versions of one row within its page: it is written several times a second.
     "CREATE TABLE IF NOT EXISTS budgets (account text PRIMARY KEY, next_at float8 NOT NULL) WITH (fillfactor = 10)",
     "CREATE TABLE IF NOT EXISTS budget_needs (account text, node text, seen_at float8 NOT NULL, asking int NOT NULL, "
-    "holding int NOT NULL, waiting int NOT NULL, waited float8 NOT NULL, pause text, PRIMARY KEY (account, node)) "
-    "WITH (fillfactor = 10)",
+    "holding int NOT NULL, waiting int NOT NULL, waited float8 NOT NULL, pause text, bears text, "
+    "PRIMARY KEY (account, node)) WITH (fillfactor = 10)",
 )
 
 # Who waits for the row's lock reads the clock when he has it.
@@ -51,18 +51,19 @@ _IN_FLIGHT: Final = statements.IN_FLIGHT.compile(dialect=postgresql.psycopg.dial
 # What is told here need not outlive the server, so nobody waits for its disk.
 _HEAR: Final = f"""
 SELECT count(*), count(*) FILTER (WHERE f.id = ANY(%(asking_ids)s)), (
-    SELECT json_agg(json_build_array(node, asking, holding, waiting, waited, pause) ORDER BY node) FROM budget_needs
-    WHERE account = %(account)s AND node <> %(node)s AND seen_at > {_NOW} - %(lives)s
+    SELECT json_agg(json_build_array(node, asking, holding, waiting, waited, pause, bears) ORDER BY node)
+    FROM budget_needs WHERE account = %(account)s AND node <> %(node)s AND seen_at > {_NOW} - %(lives)s
 ), set_config('synchronous_commit', 'off', true)
 FROM ({_IN_FLIGHT}) AS f
 """  # noqa: S608
 
 _TELL: Final = f"""
 WITH told AS (
-    INSERT INTO budget_needs (account, node, seen_at, asking, holding, waiting, waited, pause)
-    VALUES (%(account)s, %(node)s, {_NOW}, %(asking)s, %(holding)s, %(waiting)s, %(waited)s, %(pause)s)
+    INSERT INTO budget_needs (account, node, seen_at, asking, holding, waiting, waited, pause, bears)
+    VALUES (%(account)s, %(node)s, {_NOW}, %(asking)s, %(holding)s, %(waiting)s, %(waited)s, %(pause)s, %(bears)s)
     ON CONFLICT (account, node) DO UPDATE SET seen_at = excluded.seen_at, asking = excluded.asking,
-    holding = excluded.holding, waiting = excluded.waiting, waited = excluded.waited, pause = excluded.pause
+    holding = excluded.holding, waiting = excluded.waiting, waited = excluded.waited, pause = excluded.pause,
+    bears = excluded.bears
 )
 {_HEAR}
 """  # noqa: S608
@@ -105,6 +106,7 @@ class PostgresBudget:
             "waiting": need.waiting,
             "waited": need.waited_seconds,
             "pause": to_json(need.pause) if need.pause is not None else None,
+            "bears": to_json(need.bears) if need.bears is not None else None,
             "lives": LIVES_SECONDS,
         }
         if need.is_busy:
@@ -165,7 +167,9 @@ class PostgresBudget:
         await connection.close()
 
 
-def _other(node: str, asking: int, holding: int, waiting: int, waited: float, pause: str | None) -> Other:
+def _other(
+    node: str, asking: int, holding: int, waiting: int, waited: float, pause: str | None, bears: str | None
+) -> Other:
     return Other(
         node=node,
         asking=asking,
@@ -173,6 +177,7 @@ def _other(node: str, asking: int, holding: int, waiting: int, waited: float, pa
         waiting=waiting,
         waited_seconds=waited,
         pause=from_json(Pause, pause) if pause is not None else None,
+        bears=from_json(Bears, bears) if bears is not None else None,
     )
 
 

@@ -4,7 +4,7 @@ Protocols only, and the plain data that crosses them. The workers are written ag
 real disk, service and database, and the simulation joins them to simulated ones.
 """
 
-from hopperd.ports.budget import Budget, Fleet, Need, Other, Reserved
+from hopperd.ports.budget import Bears, Budget, Fleet, Need, Other, Reserved
 from hopperd.ports.clock import Clock
 from hopperd.ports.folders import (
     Candidate,
@@ -45,6 +45,7 @@ __all__ = [
     "ALONE",
     "LEASE_SECONDS",
     "BacklogCell",
+    "Bears",
     "Budget",
     "Candidate",
     "CaptureService",

@@ -23,13 +23,26 @@ class Reserved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bears:
+    """How many requests at once the service seems to bear from all nodes together, as one of them has found out.
+
+    `cuts` counts how often that was found to be too many, as far as the node knows. From `careful_from` on, `size`
+    grows slowly.
+    """
+
+    cuts: int
+    size: float
+    careful_from: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
     """What one node has and wants of one account.
 
     `asking` are jobs that were given a place in flight here, perhaps not yet in the ledger; `holding` counts the
     places of this node, those included; `waiting` the jobs that stand in line for one, and
     `waited_seconds` how long this node has waited since it was given the last. `pause`: what this node itself
-    found to be closed, and will find to be open again.
+    found to be closed, and will find to be open again. `bears`: what it knows of the service.
     """
 
     is_busy: bool
@@ -38,6 +51,7 @@ class Need:
     waiting: int
     waited_seconds: float = 0.0
     pause: Pause | None = None
+    bears: Bears | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +64,7 @@ class Other:
     waiting: int
     waited_seconds: float = 0.0
     pause: Pause | None = None
+    bears: Bears | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
