@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support import line
+from tests.support import line, postgres
 
 # Some images forbid compiled modules to be kept: each of a thousand daemons would then compile hopperd anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -25,6 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pairs", type=int, default=80, help="How many pairs of faults the n-th call takes as a sample.")
     parser.addoption("--kills", type=int, default=1000, help="How often the long form of the torture kills.")
     parser.addoption("--files", type=int, default=10_000, help="How many invoices it puts in.")
+    parser.addoption("--postgresql", action="store_true", help="The ledger of every daemon is in PostgreSQL.")
     parser.addoption("--cuts", type=int, default=100, help="How often the long form of the power cut cuts.")
 
 
@@ -68,3 +69,10 @@ def _processes_are_forked(request: pytest.FixtureRequest) -> Iterator[None]:
     line.FORK = request.path.parent.name in FORKED_IN and request.path.stem not in STARTED_ANEW
     yield
     line.FORK = False
+
+
+@pytest.fixture(autouse=True)
+def _ledger_is_in_postgresql(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `--postgresql`: any promise that a Line proves, and the other ledger."""
+    if request.config.getoption("--postgresql"):
+        monkeypatch.setattr(line, "LEDGER", postgres.server().database)

@@ -108,7 +108,7 @@ async def test_every_job_that_came_in_is_delivered_failed_held_or_open(ledger: S
 
 
 async def test_doubts_are_counted_also_once_the_job_is_finished(ledger: Store) -> None:
-    from hopperd.pipeline.machine import PERHAPS_DELIVERED_TWICE
+    from hopperd.pipeline.moves import PERHAPS_DELIVERED_TWICE
     from hopperd.ports import JobQuery
 
     jobs = [await opened(ledger, new_job(number)) for number in range(4)]

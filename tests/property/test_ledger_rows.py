@@ -25,7 +25,8 @@ from hopperd.pipeline.job import (
     StageAt,
     Twin,
 )
-from hopperd.pipeline.machine import PERHAPS_DELIVERED_TWICE, advance
+from hopperd.pipeline.machine import advance
+from hopperd.pipeline.moves import PERHAPS_DELIVERED_TWICE
 from tests.support import jobs
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

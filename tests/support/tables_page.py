@@ -11,7 +11,7 @@ from typing import get_args
 
 from hopperd.pipeline.events import Claimed, Event
 from hopperd.pipeline.job import Stage
-from hopperd.pipeline.machine import TRANSITIONS
+from hopperd.pipeline.transitions import TRANSITIONS
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "stages.md"
 
@@ -34,7 +34,7 @@ def page() -> str:
     lines = [
         "# Stages and events",
         "",
-        "Drawn from the table in `daemon/hopperd/pipeline/machine.py` by `python -m tests.support.tables_page`.",
+        "Drawn from the table in `daemon/hopperd/pipeline/transitions.py` by `python -m tests.support.tables_page`.",
         "",
         "## Stages",
         "",

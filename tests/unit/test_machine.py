@@ -9,19 +9,13 @@ import pytest
 
 from hopperd.errors import TransitionError
 from hopperd.pipeline import events as e
+from hopperd.pipeline.delivering import DELIVERED_IN_PART
 from hopperd.pipeline.events import Event, Step
 from hopperd.pipeline.job import OPEN_STAGES, Export, Job, Policy, Stage, TaskDocument, TaskStatus, Twin
-from hopperd.pipeline.machine import (
-    DELIVERED_IN_PART,
-    ONCE_ONLY,
-    PERHAPS_DELIVERED_TWICE,
-    PERHAPS_PAID_TWICE,
-    TRANSITIONS,
-    advance,
-    next_step,
-    upload_expired,
-)
+from hopperd.pipeline.machine import advance, next_step, upload_expired
+from hopperd.pipeline.moves import PERHAPS_DELIVERED_TWICE, PERHAPS_PAID_TWICE
 from hopperd.pipeline.results import NO_RESULT, REMOVED, RESULTS_ALLOWED
+from hopperd.pipeline.transitions import ONCE_ONLY, TRANSITIONS
 from tests.support.jobs import HOLD, NOW, WEATHER, document, job, one_of_each, original, remote, result, staged, task
 
 S = Stage

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from hopperd.pipeline import events as e
 from hopperd.pipeline.job import Export, Job, Policy, Stage, Twin, made_at, new_job_id
-from hopperd.pipeline.machine import PERHAPS_PAID_TWICE, advance
+from hopperd.pipeline.machine import advance
+from hopperd.pipeline.moves import PERHAPS_PAID_TWICE
 from hopperd.pipeline.naming import shown
 from hopperd.pipeline.rebuilt import NOT_STAGED, doubtful_job, fetched_job, finished_job, unshown
 from hopperd.pipeline.receipt import receipt

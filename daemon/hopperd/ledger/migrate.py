@@ -15,7 +15,7 @@ from sqlalchemy import Connection, inspect
 from hopperd.errors import LedgerDamaged, LedgerTooNew
 from hopperd.ledger import prepared, statements
 from hopperd.ledger.tables import jobs, metadata, nodes, told
-from hopperd.pipeline.machine import PERHAPS_DELIVERED_TWICE
+from hopperd.pipeline.moves import PERHAPS_DELIVERED_TWICE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

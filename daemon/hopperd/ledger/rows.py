@@ -14,7 +14,7 @@ from hopperd.ledger.codec import from_json, to_json
 from hopperd.pipeline.events import Claimed, Event, Rebuilt, TakenOver
 from hopperd.pipeline.identity import bytes_digest
 from hopperd.pipeline.job import OPEN_STAGES, Job, JobId, Original, RemoteFile, Stage, Task
-from hopperd.pipeline.machine import PERHAPS_DELIVERED_TWICE
+from hopperd.pipeline.moves import PERHAPS_DELIVERED_TWICE
 from hopperd.pipeline.naming import shown
 from hopperd.ports import HistoryRow
 

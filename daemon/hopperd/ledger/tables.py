@@ -4,7 +4,7 @@ A job is one row: what is asked for by a statement stands in columns, everything
 it (`version`, `due_at`), the column is right. Every index that a worker's question needs is partial, over open jobs:
 a million finished ones cost it nothing.
 
-Who moves a job out of its stage (what may happen stands in pipeline/machine.py, as a table):
+Who moves a job out of its stage (what may happen stands in pipeline/transitions.py, as a table):
 
     claimed      the runner: uploads the originals; or sees that a twin has delivered the same bytes
     uploaded     the runner: writes the intent, then asks for the Run

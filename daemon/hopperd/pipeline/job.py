@@ -36,7 +36,7 @@ def is_job_id(text: str) -> bool:
 
 
 class Stage(StrEnum):
-    """Named by what is already true. The table of transitions stands in machine.py."""
+    """Named by what is already true. The table of transitions stands in transitions.py."""
 
     CLAIMED = "claimed"  # original in work/, digest known
     UPLOADED = "uploaded"  # the service holds the bytes, hash proven

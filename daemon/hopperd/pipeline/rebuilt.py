@@ -29,7 +29,7 @@ from hopperd.pipeline.job import (
     Twin,
     made_at,
 )
-from hopperd.pipeline.machine import PERHAPS_DELIVERED_TWICE
+from hopperd.pipeline.moves import PERHAPS_DELIVERED_TWICE
 from hopperd.pipeline.naming import export_name, next_free, shown
 
 OUTCOMES: Final = ("delivered", "duplicate", "removed", "failed")

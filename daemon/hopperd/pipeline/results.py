@@ -1,6 +1,6 @@
 """What a finished task gives for our originals: which result is whose, what is somebody else's, and what is missing.
 
-Pure, as machine.py, which asks.
+Pure, as following.py, which asks.
 """
 
 from __future__ import annotations

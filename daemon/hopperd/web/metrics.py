@@ -15,7 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from hopperd import __version__
 from hopperd.pipeline.events import Claimed, Delivered, Event, Fetched, TaskSeen, Uploaded
 from hopperd.pipeline.job import OPEN_STAGES, Job, Stage
-from hopperd.pipeline.machine import PERHAPS_DELIVERED_TWICE
+from hopperd.pipeline.moves import PERHAPS_DELIVERED_TWICE
 from hopperd.ports import BacklogCell
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST

@@ -14,11 +14,12 @@ import structlog
 
 from hopperd.pipeline import events as e
 from hopperd.pipeline.events import Event, Step, Weather
+from hopperd.pipeline.following import CANCELED
 from hopperd.pipeline.job import Failure, Job, Staged, Task, TaskStatus
-from hopperd.pipeline.machine import CANCELED, ONCE_ONLY
 from hopperd.pipeline.naming import printable
 from hopperd.pipeline.polling import learn
 from hopperd.pipeline.receipt import receipt_bytes
+from hopperd.pipeline.transitions import ONCE_ONLY
 from hopperd.ports import (
     ChangedUnderUs,
     Fetchable,

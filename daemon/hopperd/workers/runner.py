@@ -18,8 +18,9 @@ import structlog
 from hopperd.errors import NoRoom, Stale
 from hopperd.pipeline.events import Event, PutOnHold, RunDoubted, Step
 from hopperd.pipeline.job import Hold, Job, JobId, Stage
-from hopperd.pipeline.machine import ONCE_ONLY, advance, next_step
+from hopperd.pipeline.machine import advance, next_step
 from hopperd.pipeline.naming import printable
+from hopperd.pipeline.transitions import ONCE_ONLY
 from hopperd.ports import LedgerTrouble, Wanted
 from hopperd.workers.parts import Parts
 from hopperd.workers.perform import LEDGER_RETRY_SECONDS, changed_before_run, perform
