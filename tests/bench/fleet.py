@@ -1,7 +1,10 @@
-"""Several nodes on one PostgreSQL ledger against one node on SQLite: `python tests/bench/fleet.py`.
+"""Several nodes on one PostgreSQL ledger against one node on SQLite, and a bare script: `python tests/bench/fleet.py`.
 
 Invoices of 20 kB, no limit of rate, a service of little cost with 50 ms for each request: how many a second one, two
-and four nodes carry, and what one costs the database (transactions, rows written, bytes of its log) and the processors.
+and four nodes carry, over what a bare script (bare.py: no ledger, no folders, as many at once as one node) makes of
+the same; what one costs the database (transactions, rows written, bytes of its log) and the processors; and how large
+a part that is of what the database does for eight sessions that ask for nothing else (`of_the_database`).
+
 Then four nodes with twice as much to do as 50 requests a second allow: how much of them is used, and how many the
 service saw in its busiest second (51 are allowed). To reach: `ratio` (one node on PostgreSQL over one on SQLite) 0.7,
 `used` 0.97, `most_over` 0.
@@ -11,6 +14,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,12 +25,13 @@ import psycopg
 sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from tests.bench import service
-from tests.bench.harness import cost, make_invoices, move_all, options, report, scratch, wait_until
+from tests.bench.harness import cost, make_invoices, move_all, options, report, run_bare, scratch, wait_until
 from tests.support.budget import busiest
 from tests.support.fleet import Fleet
 from tests.support.line import Line
 from tests.support.postgres import Server
 
+AT_ONCE = 24
 ACCOUNT = "requests_per_second = 10000\nuploads_at_once = 12\nfetches_at_once = 12\ntasks_in_flight = 5000"
 FOLDER = "quiet_seconds = 0"
 INVOICE_BYTES = 20_000
@@ -34,6 +39,8 @@ LATENCY_SECONDS = 0.05
 RATE = 50
 REQUESTS_EACH = 8
 LEFT_OUT_SECONDS = 2.0
+SESSIONS = 8
+OF_THE_DATABASE = ("transactions", "of_the_database", "rows", "log_bytes")
 STATISTICS_SECONDS = 1.5  # PostgreSQL's sessions tell theirs once a second
 
 
@@ -56,6 +63,43 @@ def on_sqlite(root: Path, invoices: int) -> dict[str, float]:
         line.configure()
         line.started()
         return carried(line, [line], invoices)
+
+
+def bare(root: Path, invoices: int) -> dict[str, float]:
+    with service.running(latency=LATENCY_SECONDS) as server:
+        make_invoices(root / "in", invoices, INVOICE_BYTES)
+        (root / "out").mkdir()
+        said = run_bare(root / "in", root / "out", server.url, AT_ONCE)
+    return {"per_second": invoices / said["seconds"], "cpu_ms": 1000 * said["cpu_seconds"] / invoices}
+
+
+def of_the_database(server: Server, seconds: float) -> float:
+    """Transactions a second of sessions that do nothing but write one row and change two, each time durably."""
+    url = server.database()
+    made = [0] * SESSIONS
+    until = time.monotonic() + seconds
+
+    def write(mine: int) -> None:
+        with psycopg.connect(url, autocommit=True) as session:
+            while time.monotonic() < until:
+                key = SESSIONS * (made[mine] % 100) + mine
+                session.execute(
+                    "WITH changed AS (UPDATE entries SET at = at + 1 WHERE job IN (%s, %s))"
+                    " INSERT INTO history (job, what) VALUES (%s, %s)",
+                    (key, (key + SESSIONS) % (SESSIONS * 100), key, "x" * 300),
+                )
+                made[mine] += 1
+
+    with psycopg.connect(url, autocommit=True) as session:
+        session.execute("CREATE TABLE entries (job int PRIMARY KEY, at int, what text)")
+        session.execute("CREATE TABLE history (id bigserial PRIMARY KEY, job int, what text)")
+        session.execute("INSERT INTO entries SELECT n, 0, repeat('x', 700) FROM generate_series(0, 799) AS n")
+    writers = [threading.Thread(target=write, args=(one,)) for one in range(SESSIONS)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    return sum(made) / seconds
 
 
 def figures(session: psycopg.Connection[Any]) -> tuple[int, int, int]:
@@ -122,6 +166,9 @@ def main() -> None:
     seconds = arguments.seconds or (3.0 if arguments.short else 20.0)
     counts = (1, 2) if arguments.short else (1, 2, 4)
     server = Server()
+    limit = of_the_database(server, min(5.0, seconds))
+    with scratch(arguments, "fleet") as root:
+        script = bare(root, invoices)
     with scratch(arguments, "fleet") as root:
         alone = on_sqlite(root, invoices)
     found = {}
@@ -131,15 +178,31 @@ def main() -> None:
     with scratch(arguments, "fleet") as root:
         kept = budget(root, counts[-1], seconds, server)
     server.remove()
-    rows: list[list[object]] = [["SQLite", alone["per_second"], alone["cpu_ms"], "", "", ""]]
-    rows += [
-        [f"{count} on PostgreSQL", one["per_second"], one["cpu_ms"], one["transactions"], one["rows"], one["log_bytes"]]
-        for count, one in found.items()
+    for one in (alone, *found.values()):
+        one["of_bare"] = one["per_second"] / script["per_second"]
+    for one in found.values():
+        one["of_the_database"] = one["transactions"] * one["per_second"] / limit
+    rows = [
+        [name, *(one.get(key, "") for key in ("per_second", "of_bare", "cpu_ms", *OF_THE_DATABASE))]
+        for name, one in [
+            ("bare script", script),
+            ("SQLite", alone),
+            *((f"{count} on PostgreSQL", one) for count, one in found.items()),
+        ]
     ]
     most = RATE + max(1.0, 0.01 * RATE)
-    columns = ["", "invoices/s", "CPU ms each", "transactions each", "rows each", "bytes of log each"]
+    columns = [
+        "",
+        "invoices/s",
+        "of bare",
+        "CPU ms each",
+        "transactions each",
+        "of the database",
+        "rows each",
+        "log each",
+    ]
     told = f"{kept['used']:.1%} used, {kept['busiest']} in the busiest second"
-    rows.append([f"{counts[-1]} nodes at {RATE} requests/s: {told}", "", "", "", "", ""])
+    rows.append([f"{counts[-1]} nodes at {RATE} requests/s: {told}", *[""] * (len(columns) - 1)])
     report(
         "fleet",
         columns,
@@ -149,6 +212,8 @@ def main() -> None:
         most_over=max(0.0, kept["busiest"] - most),
         nodes={str(count): one for count, one in found.items()},
         alone=alone,
+        bare=script,
+        database_transactions_per_second=round(limit),
     )
 
 

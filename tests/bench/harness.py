@@ -13,12 +13,16 @@ import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.support.line import APPLICATION, TOKEN
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -74,6 +78,15 @@ def median(values: Iterable[float]) -> float:
 def quantile(values: Sequence[float], share: float) -> float:
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, round(share * (len(ordered) - 1)))]
+
+
+def run_bare(inbox: Path, out: Path, url: str, at_once: int) -> dict[str, float]:
+    """The bare script over the files in `inbox`: its seconds, and those of a processor."""
+    command = [sys.executable, str(Path(__file__).parent / "bare.py"), str(inbox), str(out), "--url", url]
+    command += ["--application", APPLICATION, "--token", TOKEN, "--at-once", str(at_once)]
+    said = subprocess.run(command, capture_output=True, check=True, text=True, timeout=900).stdout
+    found: dict[str, float] = json.loads(said)
+    return found
 
 
 def wait_until(happened: Callable[[], bool], what: str, seconds: float, every: float = 0.02) -> None:

@@ -8,22 +8,29 @@ To reach: `ratio` (invoices/s of hopperd over the script's) 0.85 or more, `cpu_r
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from tests.bench.harness import alternating, cost, make_invoices, move_all, options, report, scratch, wait_until
-from tests.support.line import APPLICATION, TOKEN, Line
+from tests.bench.harness import (
+    alternating,
+    cost,
+    make_invoices,
+    move_all,
+    options,
+    report,
+    run_bare,
+    scratch,
+    wait_until,
+)
+from tests.support.line import Line
 
 AT_ONCE = 24
 ACCOUNT = "requests_per_second = 10000\nuploads_at_once = 12\nfetches_at_once = 12"
 FOLDER = 'quiet_seconds = 0\nexport_format = "Csv"'
-BARE = str(Path(__file__).parent / "bare.py")
 
 
 class Deeds:
@@ -80,11 +87,9 @@ def with_bare(root: Path, invoices: int) -> dict[str, float]:
         url = line.start_sandbox()
         make_invoices(root / "in", invoices)
         (root / "out").mkdir()
-        command = [sys.executable, BARE, str(root / "in"), str(root / "out"), "--url", url]
-        command += ["--application", APPLICATION, "--token", TOKEN, "--at-once", str(AT_ONCE)]
         assert line.sandbox is not None
         twin = cost(line.sandbox.pid)
-        ended = json.loads(subprocess.run(command, capture_output=True, check=True, text=True, timeout=900).stdout)
+        ended = run_bare(root / "in", root / "out", url, AT_ONCE)
         theirs = cost(line.sandbox.pid).since(twin)
         requests = _requests(line)
         assert len(os.listdir(root / "out")) == invoices
