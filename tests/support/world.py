@@ -70,6 +70,8 @@ class Taps:
     count: int = 0
     dead: bool = False
     names: list[str] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    now: Callable[[], float] = lambda: 0.0
     when_dead: Callable[[], None] = lambda: None
 
     def __call__(self, what: str) -> None:
@@ -77,6 +79,7 @@ class Taps:
             raise Killed(what)
         self.count += 1
         self.names.append(what)
+        self.times.append(self.now())
         if self.count in self.kill_at:
             self.dead = True
             self.when_dead()
@@ -193,6 +196,7 @@ class World:
     def live(self, taps: Taps | None = None, *, seconds: float = 4 * 3600.0) -> bool:
         """One process: until nothing can move any more (True), or it was killed or ran out of `seconds` (False)."""
         self.taps = taps if taps is not None else Taps()
+        self.taps.now = self.loop.time
         self.lives += 1
         self.service.requests.clear()
         ended = self.loop.run_until_complete(self._live(seconds))

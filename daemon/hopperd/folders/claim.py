@@ -323,4 +323,4 @@ def remove_hollow(work: int, folder: bytes) -> None:
             remove_hollow(work, folder + b"/" + name)
         above, base = split_path(folder)
         with places.folder_below(work, above) as fd:
-            os.rmdir(base, dir_fd=fd)
+            places.remove_folder(fd, base)

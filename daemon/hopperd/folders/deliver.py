@@ -223,7 +223,7 @@ def close_staging(layout: Layout, job_id: JobId) -> None:
             with places.folder_below(staging, job_id.encode()) as folder:
                 for name in sorted(_names(folder), key=lambda name: name == MANIFEST):
                     places.remove(folder, name)
-            os.rmdir(job_id.encode(), dir_fd=staging)
+            places.remove_folder(staging, job_id.encode())
     except (FileNotFoundError, NotADirectoryError):
         return
 
@@ -300,7 +300,7 @@ def _names(folder: int) -> list[bytes]:
 def _make_private(fd: int, name: bytes) -> bool:
     """True if it was missing."""
     try:
-        os.mkdir(name, 0o700, dir_fd=fd)
+        places.make_folder(fd, name, 0o700)
     except FileExistsError:
         found = places.look(fd, name)
         if found is not None and not places.is_folder(found):

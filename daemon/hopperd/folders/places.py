@@ -119,7 +119,7 @@ def _step(fd: int, part: bytes, *, make: bool) -> int:
             raise NotADirectoryError(errno.ENOTDIR, "is a link", part) from error
         raise
     with contextlib.suppress(FileExistsError):
-        _tapped("mkdir", lambda: os.mkdir(part, dir_fd=fd))
+        make_folder(fd, part)
     flush_folder(fd)
     return os.open(part, _BELOW, dir_fd=fd)
 
@@ -145,13 +145,23 @@ def blocking_folder(root: bytes, path: bytes) -> bytes | None:
     return None
 
 
+def make_folder(fd: int, name: bytes, mode: int = 0o777) -> None:
+    """FileExistsError where anything of that name is there."""
+    _tapped("mkdir", lambda: os.mkdir(name, mode, dir_fd=fd))
+
+
+def remove_folder(fd: int, name: bytes) -> None:
+    """OSError where it is not empty."""
+    _tapped("rmdir", lambda: os.rmdir(name, dir_fd=fd))
+
+
 def remove_empty(root: int, folder: bytes) -> None:
     """Remove a folder and those above it below `root`, as far as they are empty."""
     while folder := folder.rstrip(b"/"):
         above, name = split_path(folder)
         try:
             with folder_below(root, above) as fd:
-                _tapped("rmdir", lambda fd=fd, name=name: os.rmdir(name, dir_fd=fd))  # type: ignore[misc]
+                remove_folder(fd, name)
         except FileNotFoundError:
             pass
         except OSError:
