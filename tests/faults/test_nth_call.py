@@ -7,13 +7,16 @@ of them. With the intent row left out (a mutant) the oracle must find something:
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import re
 from collections.abc import Iterator
 
 import pytest
 
-from tests.support.world import Taps, World
+from hopperd.folders import places
+from tests.support.world import SECOND_ANSWER, Taps, World
 
 CONTENTS = (b"%PDF-1.4 first\n%%EOF", b"%PDF-1.4 second\n%%EOF")
 LIVES = 6
@@ -69,6 +72,36 @@ def test_an_error_at_any_call_breaks_no_promise(part: int) -> None:
     for call in range(1 + part, CALLS + 1, 4):
         for sentence in broken_promises(Taps(fail_at=frozenset({call}))):
             pytest.fail(f"an error at call {call}: {sentence}")
+
+
+def _unsupported(*_: object) -> None:
+    raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+
+@pytest.mark.parametrize("kind", ["local", "share", "share-that-remembers"])
+def test_an_answer_of_a_file_server_that_was_lost_is_no_trouble_at_all(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked once more then, and of what it has done already it says that it cannot be done. A share has neither
+    files without a name nor a rename that replaces nothing, and its client may believe what it knew before."""
+    if kind != "local":
+        monkeypatch.setattr(places, "_rename_in_one_step", _unsupported)
+        monkeypatch.setattr(places, "_nameless", _unsupported)
+    if kind == "share-that-remembers":
+        monkeypatch.setattr(places, "_is_now", lambda *_: False)
+    calls = [call for call, what in enumerate(calls_of_a_run(), 1) if what in SECOND_ANSWER]
+    assert len(calls) > 30
+    for call in calls:
+        with World() as world:
+            files(world)
+            taps = Taps(replies_lost=frozenset({call}))
+            came_to_rest = world.live(taps)
+            where = f"{taps.names[call - 1]} ({call})"
+            assert came_to_rest, where
+            broken = world.judge().broken
+            assert not broken, f"{where}: {broken}"
+            assert len(world.service.runs) == len(CONTENTS), where
+            assert not any(job.notes or job.hold for job in world.jobs()), where
 
 
 @pytest.mark.parametrize("part", range(4))

@@ -67,6 +67,7 @@ class Taps:
     kill_at: frozenset[int] = frozenset()
     fail_at: frozenset[int] = frozenset()
     fail_from: int | None = None  # once and for ever
+    replies_lost: frozenset[int] = frozenset()  # the file server did it, and is asked once more
     count: int = 0
     dead: bool = False
     names: list[str] = field(default_factory=list)
@@ -86,6 +87,18 @@ class Taps:
             raise Killed(what)
         if self.count in self.fail_at or (self.fail_from is not None and self.count >= self.fail_from):
             raise _trouble(what)
+        if self.count in self.replies_lost:
+            number = SECOND_ANSWER[what]
+            raise OSError(number, os.strerror(number))
+
+
+SECOND_ANSWER = {
+    "after rename disk": errno.ENOENT,
+    "after link disk": errno.EEXIST,
+    "after unlink disk": errno.ENOENT,
+    "after mkdir disk": errno.EEXIST,
+    "after rmdir disk": errno.ENOENT,
+}
 
 
 def _trouble(what: str) -> Exception:

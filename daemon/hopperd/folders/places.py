@@ -275,9 +275,12 @@ def rename_new(from_fd: int, old: bytes, to_fd: int, new: bytes) -> bool:
     False where the file system cannot do that in one step and it was looked at first: another program may then have
     taken the name in between.
     """
+    before = look(from_fd, old)
     try:
         _tapped("rename", lambda: _rename_in_one_step(from_fd, old, to_fd, new))
     except OSError as error:
+        if _is_now(before, to_fd, new) and look(from_fd, old) is None:
+            return True
         if error.errno not in _UNSUPPORTED:
             raise
     else:
@@ -285,8 +288,19 @@ def rename_new(from_fd: int, old: bytes, to_fd: int, new: bytes) -> bool:
     with _looked_first:
         if look(to_fd, new) is not None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new)
-        _tapped("rename", lambda: os.rename(old, new, src_dir_fd=from_fd, dst_dir_fd=to_fd))
+        try:
+            _tapped("rename", lambda: os.rename(old, new, src_dir_fd=from_fd, dst_dir_fd=to_fd))
+        except OSError:
+            if not _is_now(before, to_fd, new) or look(from_fd, old) is not None:
+                raise
     return False
+
+
+def _is_now(file: os.stat_result | None, fd: int, name: bytes) -> bool:
+    """Whether `file` lies there in spite of the error: a file server is asked again where its answer was lost, and says
+    of what it has done already that it cannot be done (NFS, SMB)."""
+    found = look(fd, name)
+    return file is not None and found is not None and (file.st_dev, file.st_ino) == (found.st_dev, found.st_ino)
 
 
 def _rename_in_one_step(from_fd: int, old: bytes, to_fd: int, new: bytes) -> None:
@@ -300,7 +314,12 @@ def _rename_in_one_step(from_fd: int, old: bytes, to_fd: int, new: bytes) -> Non
 
 def rename_over(fd: int, old: bytes, new: bytes) -> None:
     """Rename within one folder, replacing. Only for a file of our own in place of an older one of our own."""
-    _tapped("rename-over", lambda: os.rename(old, new, src_dir_fd=fd, dst_dir_fd=fd))
+    before = look(fd, old)
+    try:
+        _tapped("rename-over", lambda: os.rename(old, new, src_dir_fd=fd, dst_dir_fd=fd))
+    except OSError:
+        if not _is_now(before, fd, new):
+            raise
 
 
 # ---------------------------------------------------------------------------------------------- whole or not at all
@@ -322,8 +341,7 @@ def new_file(fd: int, name: bytes, scratch: bytes, mode: int = 0o666, *, flushed
             rename_new(fd, scratch, fd, name)
             named = False
         else:
-            path = b"/proc/self/fd/%d" % file
-            _tapped("link", lambda: os.link(path, name, dst_dir_fd=fd, follow_symlinks=True))
+            _link(file, fd, name)
     finally:
         os.close(file)
         if named:
@@ -332,10 +350,23 @@ def new_file(fd: int, name: bytes, scratch: bytes, mode: int = 0o666, *, flushed
         flush_folder(fd)
 
 
+def _link(file: int, fd: int, name: bytes) -> None:
+    path = b"/proc/self/fd/%d" % file
+    try:
+        _tapped("link", lambda: os.link(path, name, dst_dir_fd=fd, follow_symlinks=True))
+    except OSError:
+        if not _is_now(os.fstat(file), fd, name):
+            raise
+
+
+def _nameless(fd: int, mode: int) -> int:
+    return os.open(b".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, mode, dir_fd=fd)
+
+
 def _unnamed(fd: int, scratch: bytes, mode: int) -> tuple[int, bool]:
     remove(fd, scratch)
     try:
-        return os.open(b".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, mode, dir_fd=fd), False
+        return _nameless(fd, mode), False
     except OSError as error:
         if error.errno not in (*_UNSUPPORTED, errno.EISDIR, errno.ENOENT):
             raise

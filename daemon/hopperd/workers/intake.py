@@ -6,6 +6,7 @@ Claims no more than the line can carry: a backlog stays where it is, in `in/`.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -45,6 +46,9 @@ ADOPT_SOON_SECONDS: Final = 2.0
 ADOPTED_AFTER_SECONDS: Final = 3 * LEASE_SECONDS
 """What another node has just claimed is not in the ledger yet. Job ids begin with their time, by its clock."""
 
+CACHED_SECONDS: Final = 60.0
+"""So long, unless it is mounted otherwise, a client of a file server may believe what it knew of a folder."""
+
 FULL_NAP_SECONDS: Final = 0.05
 LONGEST_FULL_NAP_SECONDS: Final = 1.0
 UNWANTED_KEPT: Final = 10_000
@@ -71,7 +75,7 @@ class Intake:
         self._prepared = False
         self._proving: asyncio.Future[None] | None = None
         self._adopted = False
-        self._adopt_at = 0.0  # again, where others may leave something behind
+        self._adopt_at = math.inf  # again, where something may come to lie in work/ without us
         self._is_unclear = False  # something in work/ is perhaps another's claim, perhaps what a dead one left
         self._claiming = 0
         self._being_claimed: set[JobId] = set()
@@ -193,11 +197,15 @@ class Intake:
         if not self._prepared:
             await self._prove()
         await self._folder.inbox.present()
-        if not self._adopted or (self._parts.lease.is_shared and self._parts.clock.monotonic() >= self._adopt_at):
+        is_due = self._parts.clock.monotonic() >= self._adopt_at
+        if is_due or not self._adopted:
             await self._adopt()
             self._adopted = True
-            again = ADOPT_SOON_SECONDS if self._is_unclear else ADOPT_EVERY_SECONDS
-            self._adopt_at = self._parts.clock.monotonic() + again
+            if self._parts.lease.is_shared:
+                again = ADOPT_SOON_SECONDS if self._is_unclear else ADOPT_EVERY_SECONDS
+                self._adopt_at = self._parts.clock.monotonic() + again
+            elif is_due:
+                self._adopt_at = math.inf
         if self.pause is not None:
             return self._folder.settings.sweep_seconds
         now = self._parts.clock.monotonic()
@@ -313,6 +321,7 @@ class Intake:
             claimed = await self._folder.inbox.claim(job_id, candidate)
             if claimed is None:  # in in/ still, perhaps: the next sweep sees, and until then we are not through
                 self._book.start_over(candidate.name)
+                self._look_into_work_again()
             if claimed is None or isinstance(claimed, LeftAlone):
                 return False
             self.waiting = max(0, self.waiting - 1)
@@ -321,6 +330,12 @@ class Intake:
         finally:
             self._being_claimed.discard(job_id)
         return True
+
+    def _look_into_work_again(self) -> None:
+        """A file server may have moved what it says is not there, and its client may know that only a while later."""
+        if not self._parts.lease.is_shared:
+            self._adopted = False
+            self._adopt_at = self._parts.clock.monotonic() + CACHED_SECONDS
 
     def _leave_alone(self, candidate: Candidate, why: LeftAlone) -> None:
         if len(self._unwanted) >= UNWANTED_KEPT:
