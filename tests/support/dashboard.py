@@ -50,6 +50,8 @@ PANELS: Final[list[tuple[str, str, int, str, list[tuple[str, str]]]]] = [
      [("hopperd_letters_waiting", "{{channel}}"),
       ("sum by (channel) (increase(hopperd_letters_total{outcome=\"not-taken\"}[15m]))", "{{channel}} refused")]),
     ("Silence of the clockwork", "timeseries", HALF, "s", [("hopperd_silence_seconds", "{{fact}}")]),
+    ("Open invoices by node", "timeseries", HALF, "short", [("hopperd_node_jobs", "{{node}}")]),
+    ("Nodes: last seen", "timeseries", HALF, "s", [("hopperd_node_silence_seconds", "{{node}}")]),
 ]  # fmt: skip
 
 

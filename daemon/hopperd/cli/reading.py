@@ -109,7 +109,7 @@ def _show_nodes(nodes: list[dict[str, Any]]) -> None:
         what = f"Node {line['node']} (hopperd {line['version']}): "
         match line["state"]:
             case "working":
-                note(f"{what}{line['in_hand']} jobs in hand, seen {age(line['seen_seconds'])} ago.")
+                note(f"{what}carries {line['carries']} jobs, seen {age(line['seen_seconds'])} ago.")
             case "gone":
                 note(f"{what}gone, last seen {age(line['seen_seconds'])} ago; the others go on with its jobs.")
 
@@ -252,6 +252,8 @@ def _show_story(story: dict[str, Any]) -> None:
     for trouble in ("hold", "failure"):
         if story.get(trouble):
             note(f"{story[trouble]['reason']}: {story[trouble]['what']}\n  {story[trouble]['do']}")
+    if story.get("node"):
+        note(f"Node {story['node']} carries it.")
     if story.get("waiting"):
         note(f"Waits: {story['waiting']}")
     if story.get("task"):

@@ -126,6 +126,10 @@ ENTER: Final = insert(nodes).values(
     in_hand=0,
 )
 SEEN: Final = select(nodes, _CLOCK.label("clock")).order_by(nodes.c.started, nodes.c.id)
+CARRIED: Final = (
+    select(jobs.c.owner, func.count().label("jobs")).where(OPEN, jobs.c.owner.is_not(None)).group_by(jobs.c.owner)
+)
+CARRIER: Final = select(nodes.c.name).join(jobs, jobs.c.owner == nodes.c.id).where(jobs.c.id == bindparam("job_id"))
 LEAVE: Final = update(nodes).where(nodes.c.id == _me).values(seen=0.0, in_hand=0)
 FORGET: Final = delete(nodes).where(
     or_(
@@ -280,6 +284,7 @@ def seen(connection: Connection) -> list[Node]:
     """The eldest first. A ledger that is one daemon's own has none."""
     if connection.dialect.name == "sqlite":
         return []
+    carried = {row.owner: row.jobs for row in prepared.rows(connection, CARRIED)}
     return [
         Node(
             id=row.id,
@@ -288,6 +293,14 @@ def seen(connection: Connection) -> list[Node]:
             started=row.started,
             seen_seconds=max(0.0, row.clock - row.seen) if row.seen else None,
             in_hand=row.in_hand,
+            carries=carried.get(row.id, 0),
         )
         for row in prepared.rows(connection, SEEN)
     ]
+
+
+def carrier(connection: Connection, job_id: JobId) -> str | None:
+    """The name of the node whose job it is. None where it is nobody's now, or the ledger one daemon's own."""
+    if connection.dialect.name == "sqlite":
+        return None
+    return next((row.name for row in prepared.rows(connection, CARRIER, {"job_id": job_id})), None)

@@ -261,6 +261,10 @@ class Store(LetterBook):
         """The daemons that share this ledger, the eldest first; none where it is one daemon's own."""
         return await self._read(fleet.seen)
 
+    async def carrier(self, job_id: JobId) -> str | None:
+        """The name of the node whose job it is. None where it is nobody's now, or the ledger one daemon's own."""
+        return await self._read(partial(fleet.carrier, job_id=job_id))
+
     async def history(self, job_id: JobId) -> list[HistoryRow]:
         return await self._read(partial(queries.history, job_id=job_id))
 

@@ -267,6 +267,10 @@ class Ledger(Protocol):
         """The daemons that share this ledger, the eldest first; none where it is one daemon's own."""
         ...
 
+    async def carrier(self, job_id: JobId) -> str | None:
+        """The name of the node whose job it is. None where it is nobody's now, or the ledger one daemon's own."""
+        ...
+
     async def open_job_ids(self) -> list[JobId]: ...
 
     async def backup(self, path: bytes) -> None:

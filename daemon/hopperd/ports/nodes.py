@@ -13,7 +13,10 @@ LEASE_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """One life of one daemon. `seen_seconds` ago the ledger saw it; None: it has left in order."""
+    """One life of one daemon. `seen_seconds` ago the ledger saw it; None: it has left in order.
+
+    It `carries` so many open jobs; with those `in_hand` it was doing something when it was last seen.
+    """
 
     id: str
     name: str
@@ -21,6 +24,7 @@ class Node:
     started: float
     seen_seconds: float | None
     in_hand: int
+    carries: int = 0
 
     @property
     def is_alive(self) -> bool:

@@ -249,7 +249,10 @@ class Desk:
         if len(found) > 1:
             return {"matches": [job_line(job, now) for job in found]}
         job = found[0]
-        return job_story(job, await self._ledger.history(job.id), now, self._where(job))
+        where = self._where(job)
+        if job.is_open and (node := await self._ledger.carrier(job.id)) is not None:
+            where["node"] = node
+        return job_story(job, await self._ledger.history(job.id), now, where)
 
     def _where(self, job: Job) -> dict[str, Any]:
         """Where the originals and exports lie, as paths on this machine."""

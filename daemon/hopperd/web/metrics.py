@@ -51,6 +51,10 @@ class Metrics:
         self._paused = gauge("hopperd_account_paused", "1 while the account is paused.", "account", "reason")
         self._flight = gauge("hopperd_tasks_in_flight", "Tasks at the service that are not finished.", "account")
         self._silence = gauge("hopperd_silence_seconds", "Since loop, ledger and sweep were last seen alive.", "fact")
+        self._node_silence = gauge(
+            "hopperd_node_silence_seconds", "Since the ledger last saw the node, of several that share it.", "node"
+        )
+        self._node_jobs = gauge("hopperd_node_jobs", "Open jobs that the node carries.", "node")
         self._readers = gauge("hopperd_event_stream_readers", "Open streams of events.")
         self._events = counter("hopperd_events_total", "Events of jobs, each durable when counted.", "folder", "event")
         self._ended = counter("hopperd_jobs_ended_total", "Jobs that ended, by outcome.", "folder", "outcome")
@@ -158,6 +162,12 @@ class Metrics:
             self._flight.labels(line["account"]).set(line.get("tasks_in_flight", 0))
         for fact, seconds in silence.items():
             self._silence.labels(fact).set(round(seconds, 3))
+        for one in (self._node_silence, self._node_jobs):
+            one.clear()
+        for line in status["nodes"]:  # the eldest life of a name first: the last one counts
+            if line["seen_seconds"] is not None:
+                self._node_silence.labels(line["node"]).set(line["seen_seconds"])
+                self._node_jobs.labels(line["node"]).set(line["carries"])
         self._readers.set(readers)
         return generate_latest(self.registry)
 

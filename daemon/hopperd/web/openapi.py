@@ -86,7 +86,7 @@ _STORY = {
                             )
                         ),
                     },
-                    {"paths": _object({"originals": _list(_TEXT), "exports": _list(_TEXT)})},
+                    {"paths": _object({"originals": _list(_TEXT), "exports": _list(_TEXT)}), "node": _TEXT},
                 ),
             ]
         },
@@ -115,6 +115,7 @@ _STATUS = _object(
                     "started": _TEXT,
                     "state": {"enum": ["working", "gone", "left"]},
                     "seen_seconds": {"type": ["number", "null"]},
+                    "carries": _WHOLE,
                     "in_hand": _WHOLE,
                 }
             )

@@ -27,6 +27,7 @@ def node_line(node: Node) -> dict[str, Any]:
         "started": iso(node.started),
         "state": "left" if left else "working" if node.is_alive else "gone",
         "seen_seconds": round(node.seen_seconds, 3) if node.seen_seconds is not None else None,
+        "carries": node.carries,
         "in_hand": node.in_hand,
     }
 

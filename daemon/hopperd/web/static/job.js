@@ -136,7 +136,7 @@ function page(job) {
         orderButton("forget", job, false))),
     h("section", { id: "story" }, h("header", {}, h("h2", {}, "Its story"), h("span", { class: "quiet small" }, "taken in ", age(seconds(job.opened)), " ago")), story(job)),
     h("section", { id: "facts" }, h("header", {}, h("h2", {}, "Files")), files(job),
-      h("dl", { class: "facts" }, fact("Job", h("span", { class: "mono" }, job.job)), fact("Folder", job.folder), fact("Account", job.account),
+      h("dl", { class: "facts" }, fact("Job", h("span", { class: "mono" }, job.job)), fact("Folder", job.folder), fact("Account", job.account), fact("Node", job.node),
         fact("Stage", STAGES[job.stage] === job.stage ? job.stage : `${job.stage}: ${STAGES[job.stage] || ""}`), fact("Task", job.task && `${job.task.number || ""} (${job.task.id})`))),
     h("section", { id: "papers" }, h("header", {}, h("h2", {}, "Papers")),
       job.receipt ? h("details", { "data-key": "receipt" }, h("summary", { "data-key": "receipt-summary" }, "Receipt"), h("pre", { tabindex: "0" }, visible(JSON.stringify(job.receipt, null, 2)).replaceAll("\\u000a", "\n"))) : h("p", { class: "quiet" }, "The receipt is written when the job ends."),

@@ -43,7 +43,7 @@ function need(kind, bad, title, text, since, buttons, extra) {
 const at = (job, state) => seconds(state.at) - job.in_stage_seconds;
 const placed = (job) => [jobLink(job), h("span", { class: "quiet small" }, ` in ${job.folder}`)];
 
-const MOVING = new Set(["at", "age_seconds", "in_stage_seconds", "oldest_seconds", "by_age", "swept"]);
+const MOVING = new Set(["at", "age_seconds", "in_stage_seconds", "oldest_seconds", "by_age", "swept", "seen_seconds"]);
 const still = (part) => JSON.parse(JSON.stringify(part, (key, value) => (MOVING.has(key) ? undefined : value)));
 
 // What needs a person, each with what it is made from; built only where that is new.
@@ -59,6 +59,9 @@ function needs(state) {
     if (paused) add(["paused account", account, paused], () => need("Account paused", !paused.by_person, account, sentences(paused.what, paused.by_person ? "" : paused.do),
       seconds(paused.since), pauseButton("account", account, true, true)));
     else if (trouble) add(["account", account, trouble], () => need("Account", false, account, sentences(trouble, "It is tried again by itself"), null, []));
+  for (const { id, node, state: life, seen_seconds, carries } of state.nodes)
+    if (life === "gone" && !state.nodes.some((other) => other.node === node && other.state === "working")) add(["node", id, carries], () => need("Node gone", false, node,
+      sentences(carries ? `The others go on with the ${carries.toLocaleString()} invoices that it carried` : "The others have gone on with what it carried", "Look at that machine; where it was taken away for good, this goes by itself within the hour"), seconds(state.at) - seen_seconds, []));
   for (const { folder, what, do: todo } of state.homeless)
     add(["homeless", folder, what, todo], () => need("Not configured", true, folder, sentences(what, todo), null, []));
   for (const job of state.waiting_for_person)
@@ -156,6 +159,12 @@ function placesSection(state) {
       h("tbody", {}, state.accounts.map((line) => h("tr", {}, h("th", { scope: "row" }, line.account), h("td", {}, status(line)),
         [["Tasks in flight", "tasks_in_flight"], ["Uploads", "uploads"], ["Downloads", "fetches"]].map(([label, key]) => h("td", { class: "number", "data-label": label }, line[key] ?? "")),
         h("td", {}, pauseButton("account", line.account, Boolean(line.paused), false))))))),
+    state.nodes.length ? h("div", { class: "wide" }, h("table", { class: "cards" }, h("caption", {}, "Nodes"),
+      h("thead", {}, h("tr", {}, ["Node", "State", "Version"].map((head) => h("th", { scope: "col" }, head)), ["Carries", "Last seen"].map((head) => h("th", { scope: "col", class: "number" }, head)))),
+      h("tbody", {}, state.nodes.map((line) => h("tr", {}, h("th", { scope: "row" }, visible(line.node)),
+        h("td", {}, h("span", { class: `pill ${{ working: "good", gone: "bad" }[line.state] || ""}` }, line.state)), h("td", { "data-label": "Version" }, line.version),
+        h("td", { class: "number", "data-label": "Carries" }, line.carries.toLocaleString()),
+        h("td", { class: "number", "data-label": "Last seen" }, line.state === "gone" ? [age(seconds(state.at) - line.seen_seconds), " ago"] : line.state === "working" ? "now" : "–")))))) : null,
     h("p", { class: "quiet small" }, state.history.days ? `Finished invoices stay known for ${state.history.days.toLocaleString()} days` : "Finished invoices stay known for ever",
       state.history.rows ? `, ${state.history.rows.toLocaleString()} of them at the most.` : "."),
   ];
@@ -168,9 +177,9 @@ export function showOverview(main, state) {
   }
   if (!main.querySelector("#needs"))
     put(main, "overview", () => [h("h1", { class: "unseen" }, "Overview"), h("section", { id: "needs" }), h("section", { id: "flow" }), h("section", { id: "places" })]);
-  const { folders, accounts } = state;
+  const { folders, accounts, nodes } = state;
   const redraw = () => put(main.querySelector("#flow"), still([state.flow, state.backlog, state.open, span]), () => flowSection(state, redraw));
   showNeeds(main.querySelector("#needs"), state);
   redraw();
-  put(main.querySelector("#places"), still([folders, accounts, rights]), () => placesSection(state));
+  put(main.querySelector("#places"), still([folders, accounts, nodes, rights]), () => placesSection(state));
 }
