@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support import line, postgres
+from tests.support import line
 
 # Some images forbid compiled modules to be kept: each of a thousand daemons would then compile hopperd anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -75,4 +75,6 @@ def _processes_are_forked(request: pytest.FixtureRequest) -> Iterator[None]:
 def _ledger_is_in_postgresql(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """With `--postgresql`: any promise that a Line proves, and the other ledger."""
     if request.config.getoption("--postgresql"):
+        from tests.support import postgres
+
         monkeypatch.setattr(line, "LEDGER", postgres.server().database)

@@ -27,14 +27,18 @@ def files(world: World) -> None:
         world.put_in(f"sub/{number}.pdf", content)
 
 
-def calls_of_a_run(*, no_intent: bool = False) -> list[str]:
+def undisturbed(*, no_intent: bool = False) -> Taps:
     with World(no_intent=no_intent) as world:
         files(world)
         taps = Taps()
         assert world.live(taps)
         verdict = world.judge()
         assert not verdict.broken, verdict.broken
-        return taps.names
+        return taps
+
+
+def calls_of_a_run(*, no_intent: bool = False) -> list[str]:
+    return undisturbed(no_intent=no_intent).names
 
 
 def broken_promises(first: Taps, *then: Taps, no_intent: bool = False) -> Iterator[str]:
@@ -155,11 +159,8 @@ def test_no_pair_of_faults_in_a_sample_breaks_a_promise(part: int, request: pyte
 @pytest.mark.parametrize("kind", KINDS)
 def test_all_pairs(kind: str, part: int) -> None:
     """Of deaths, those that differ: see `deaths`."""
-    with World() as world:
-        files(world)
-        undisturbed = Taps()
-        world.live(undisturbed, seconds=60.0)
-    firsts = deaths(undisturbed) if kind.startswith("kill") else list(range(1, undisturbed.count + 1))
+    calm = undisturbed()
+    firsts = deaths(calm) if kind.startswith("kill") else range(1, calm.count + 1)
     tried = 0
     for first in firsts[part::50]:
         lives = pair(kind, first, NEVER)
@@ -167,10 +168,11 @@ def test_all_pairs(kind: str, part: int) -> None:
             files(world)
             for taps in lives:
                 world.live(taps, seconds=60.0)
-        seconds = deaths(lives[-1]) if kind.endswith("kill") else range(1, lives[-1].count + 1)
-        for second in seconds:
+        last = lives[-1]
+        for second in deaths(last) if kind.endswith("kill") else range(1, last.count + 1):
             if kind.startswith("kill") or second > first:
-                tried += goes_well(kind, first, second)
+                assert goes_well(kind, first, second), f"{kind}: no call {second} after one at {first}"
+                tried += 1
     print(f"{kind}, part {part}: {tried} pairs")
 
 
@@ -205,14 +207,11 @@ def test_deaths_that_are_taken_for_one_leave_the_same_behind() -> None:
             )
             return jobs, paths, world.service.runs, sorted(world.service.served), world.loop.time()
 
-    with World() as world:
-        files(world)
-        undisturbed = Taps()
-        world.live(undisturbed)
-    same = sorted(set(range(1, undisturbed.count + 1)) - set(deaths(undisturbed)))
-    assert len(same) > undisturbed.count // 4
+    calm = undisturbed()
+    same = sorted(set(range(1, calm.count + 1)) - set(deaths(calm)))
+    assert len(same) > calm.count // 4
     for call in same[::5]:
-        assert left(call) == left(call - 1), undisturbed.names[call - 2 : call]
+        assert left(call) == left(call - 1), calm.names[call - 2 : call]
 
 
 def goes_well(kind: str, first: int, second: int) -> bool:

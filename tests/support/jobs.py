@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hopperd.pipeline import events as e
 from hopperd.pipeline.job import (
+    Export,
     Failure,
     Hold,
     Identity,
@@ -135,3 +137,12 @@ def one_of_each() -> list[e.Event]:
         e.RemoteTidied(),
         e.RemoteTidyPostponed(weather=WEATHER),
     ]
+
+
+def in_stage(stage: Stage) -> Job:
+    """With what a job of that stage cannot be without."""
+    one = job(stage)
+    if stage is Stage.FETCHED:
+        export = Export(name=b"sub/invoice.xlsx", staged_as="0001", size_bytes=10, sha256="ab" * 32)
+        one = replace(one, exports=(export,))
+    return one

@@ -24,6 +24,18 @@ class Answer:
         return json.loads(self.body)
 
 
+def served(line: Line, *keys: str) -> str:
+    """Its daemon with a page, `keys` in place of the one that has none; the page's address, once it is up."""
+    line.config.write_text(line.config.read_text().replace('listen = ""', "\n".join(keys)))
+    line.started()
+    return page_address(line)
+
+
+def page_address(line: Line) -> str:
+    address: str = line.wait_for(lambda: (line.state / "web-address").read_text().strip(), "the page")
+    return address
+
+
 class WebLine(Line):
     def serve(self, *, read: bool = False, act: bool = False, listen: str = "127.0.0.1:0") -> str:
         """Sandbox and daemon, with these tokens; the page's address, once it is up."""
@@ -35,15 +47,12 @@ class WebLine(Line):
                 file.write_text(f"{token}\n")
                 file.chmod(0o600)
                 keys.append(f'{which}_token_file = "{file}"')
-        self.config.write_text(self.config.read_text().replace('listen = ""', "\n".join(keys)))
-        self.started()
-        return self.page_address()
+        self.address = served(self, *keys)
+        return self.address
 
     def page_address(self) -> str:
-        def read() -> str:
-            return (self.state / "web-address").read_text().strip()
-
-        self.address: str = self.wait_for(read, "the page")
+        """After another start: it may have another port."""
+        self.address = page_address(self)
         return self.address
 
     def ask(

@@ -279,7 +279,7 @@ def rename_new(from_fd: int, old: bytes, to_fd: int, new: bytes) -> bool:
     try:
         _tapped("rename", lambda: _rename_in_one_step(from_fd, old, to_fd, new))
     except OSError as error:
-        if _is_now(before, to_fd, new) and look(from_fd, old) is None:
+        if _has_moved(before, from_fd, old, to_fd, new):
             return True
         if error.errno not in _UNSUPPORTED:
             raise
@@ -291,7 +291,7 @@ def rename_new(from_fd: int, old: bytes, to_fd: int, new: bytes) -> bool:
         try:
             _tapped("rename", lambda: os.rename(old, new, src_dir_fd=from_fd, dst_dir_fd=to_fd))
         except OSError:
-            if not _is_now(before, to_fd, new) or look(from_fd, old) is not None:
+            if not _has_moved(before, from_fd, old, to_fd, new):
                 raise
     return False
 
@@ -301,6 +301,10 @@ def _is_now(file: os.stat_result | None, fd: int, name: bytes) -> bool:
     of what it has done already that it cannot be done (NFS, SMB)."""
     found = look(fd, name)
     return file is not None and found is not None and (file.st_dev, file.st_ino) == (found.st_dev, found.st_ino)
+
+
+def _has_moved(file: os.stat_result | None, from_fd: int, old: bytes, to_fd: int, new: bytes) -> bool:
+    return _is_now(file, to_fd, new) and look(from_fd, old) is None
 
 
 def _rename_in_one_step(from_fd: int, old: bytes, to_fd: int, new: bytes) -> None:
@@ -318,7 +322,7 @@ def rename_over(fd: int, old: bytes, new: bytes) -> None:
     try:
         _tapped("rename-over", lambda: os.rename(old, new, src_dir_fd=fd, dst_dir_fd=fd))
     except OSError:
-        if not _is_now(before, fd, new):
+        if not _has_moved(before, fd, old, fd, new):
             raise
 
 

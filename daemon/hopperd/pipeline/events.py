@@ -1,6 +1,6 @@
 """What may happen to a job (events), and what to do next with it (steps).
 
-Events are facts that already happened; machine.py says what each means. Every event is recorded as one row of
+Events are facts that already happened; machine.py names the handler of each. Every event is recorded as one row of
 history under its `name`, which is stable: people filter on it.
 """
 

@@ -2,7 +2,8 @@
 
 This file does not know who we are: no disk, no clock, no service, no randomness. `advance` is the only writer of
 stages; what is not in TRANSITIONS is an error that changes nothing. Each event has one handler, in the file of its
-time: sending.py, following.py, delivering.py; and orders.py for what a person may do at any time.
+time: sending.py, following.py, delivering.py; what may happen at any time is in moves.py, or in orders.py where a
+person orders it.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class Node:
     started: float
     seen_seconds: float | None
     in_hand: int
-    carries: int = 0
+    carries: int
 
     @property
     def is_alive(self) -> bool:
