@@ -51,10 +51,13 @@ def claim(
     """
     try:
         with places.place(layout.inbox, candidate.name) as (source, base):
-            if not candidate.is_group and not _is_still(source, base, candidate.identity):
-                return VANISHED if places.look(source, base) is None else CHANGED
+            seen = None if candidate.is_group else places.look(source, base)
+            if not candidate.is_group and not _is_still(seen, candidate.identity):
+                return VANISHED if seen is None else CHANGED
             with _job_folder(layout, job_id, candidate.name) as target:
-                return _take(layout, selection, job_id, candidate, source, target, even_unreadable=even_unreadable)
+                return _take(
+                    layout, selection, job_id, candidate, source, target, seen, even_unreadable=even_unreadable
+                )
     except (FileNotFoundError, NotADirectoryError):
         _clear_job_folder(layout, job_id, candidate.name)
         if not os.path.isdir(layout.inbox) or not os.path.isdir(layout.work):
@@ -69,12 +72,13 @@ def _take(
     candidate: Candidate,
     source: int,
     target: int,
+    seen: os.stat_result | None,
     *,
     even_unreadable: bool,
 ) -> tuple[Original, ...] | NotClaimed:
     base = split_path(candidate.name)[1]
     try:
-        places.rename_new(source, base, target, base)
+        places.rename_new(source, base, target, base, seen)
     except OSError as error:
         _clear_job_folder(layout, job_id, candidate.name)
         if error.errno in _FILE_ERRORS and (error.errno != errno.EXDEV or b"/" in candidate.name):
@@ -85,18 +89,19 @@ def _take(
     try:
         if candidate.is_group:
             taken = _take_group(layout, selection, job_id, candidate, target)
-        elif _is_still(target, base, candidate.identity):
-            taken = (_digest(target, base, candidate.name),)
         else:
-            taken = CHANGED
+            taken = (_digest(target, base, candidate.name, settled=candidate.identity),)
     except (_Unsteady, FileNotFoundError, NotADirectoryError):
         taken = CHANGED  # a member of a group that somebody took away meanwhile, too: the others are no whole group
-    except PermissionError as error:
-        taken = (_undigested(target, base, candidate.name),) if even_unreadable else _refused(error)
     except OSError as error:
         if error.errno not in (*_FILE_ERRORS, errno.EIO):
             raise
-        taken = _refused(error)
+        if not candidate.is_group and not _is_still(places.look(target, base), candidate.identity):
+            taken = CHANGED
+        elif isinstance(error, PermissionError) and even_unreadable:
+            taken = (_undigested(target, base, candidate.name),)
+        else:
+            taken = _refused(error)
     if isinstance(taken, NotClaimed) and not _put_back(source, target, base):
         # Its place in in/ is taken meanwhile: it stays ours, as it is. Adopted, since nobody knows the job yet.
         return _as_it_is(layout, selection, job_id, candidate, taken)
@@ -130,12 +135,13 @@ def _put_back(source: int, target: int, base: bytes) -> bool:
 
 @contextlib.contextmanager
 def _job_folder(layout: Layout, job_id: JobId, name: bytes) -> Iterator[int]:
-    """The folder in work/ that takes `name`: work/JOB/ and the parents of `name`."""
-    with (
-        places.root_folder(layout.work) as work,
-        places.folder_below(work, b"/".join((job_id.encode(), split_path(name)[0])), make=True) as folder,
-    ):
-        yield folder
+    """The folder in work/ that takes `name`: work/JOB/, which is new, and the parents of `name`."""
+    with places.root_folder(layout.work) as work:
+        with contextlib.suppress(FileExistsError):
+            places.make_folder(work, job_id.encode())
+            places.flush_folder(work)
+        with places.folder_below(work, b"/".join((job_id.encode(), split_path(name)[0])), make=True) as folder:
+            yield folder
 
 
 def _clear_job_folder(layout: Layout, job_id: JobId, name: bytes) -> None:
@@ -143,8 +149,7 @@ def _clear_job_folder(layout: Layout, job_id: JobId, name: bytes) -> None:
         places.remove_empty(work, b"/".join((job_id.encode(), split_path(name)[0])))
 
 
-def _is_still(fd: int, base: bytes, identity: Identity) -> bool:
-    found = places.look(fd, base)
+def _is_still(found: os.stat_result | None, identity: Identity) -> bool:
     return found is not None and places.is_plain(found) and places.identity_of(found).same_file(identity)
 
 
@@ -230,13 +235,18 @@ def digests(layout: Layout, job_id: JobId, names: Iterable[bytes]) -> Iterator[O
                 raise
 
 
-def _digest(folder: int, base: bytes, name: bytes, *, steady: bool = True) -> Original:
-    with places.open_file(folder, base) as file:
+def _digest(folder: int, base: bytes, name: bytes, *, steady: bool = True, settled: Identity | None = None) -> Original:
+    """`settled`: what it must still be."""
+    with places.plain_file(folder, base) as (file, status):
+        if settled is not None and not _is_still(status, settled):
+            raise _Unsteady
+        before = places.identity_of(status)
         for _ in range(DIGEST_TRIES):
-            before = places.identity_of(os.fstat(file))
             sha256, sha512, size = places.digests(file)
-            if (places.identity_of(os.fstat(file)) == before and size == before.size_bytes) or not steady:
+            after = places.identity_of(os.fstat(file))
+            if (after == before and size == before.size_bytes) or not steady:
                 return Original(name=name, identity=before, sha256=sha256, sha512=sha512)
+            before = after
     raise _Unsteady
 
 

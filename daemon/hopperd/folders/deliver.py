@@ -30,14 +30,16 @@ _MANIFEST_BYTES = 1 << 24
 
 def open_staging(layout: Layout, job: Job) -> None:
     """An empty staging folder for the job, mode 0700; what an earlier try left is removed. Its manifest seals it."""
-    with places.root_folder(layout.out) as out:
-        if _make_private(out, STAGING):
-            places.flush_folder(out)
-        with places.folder_below(out, STAGING) as staging:
-            _make_private(staging, job.id.encode())
+    with places.root_folder(layout.out) as out, places.Opened(out) as below:
+        try:
+            staging = below.at(STAGING)
+        except (FileNotFoundError, NotADirectoryError):
+            if _make_private(out, STAGING):
+                places.flush_folder(out)
+            staging = below.at(STAGING)
+        if not _make_private(staging, job.id.encode()):
             with places.folder_below(staging, job.id.encode()) as folder:
-                for name in _names(folder):
-                    places.remove(folder, name)
+                _empty(folder)
 
 
 def seal_staging(layout: Layout, job: Job, staged: Sequence[Staged]) -> None:
@@ -49,16 +51,19 @@ def seal_staging(layout: Layout, job: Job, staged: Sequence[Staged]) -> None:
         with places.folder_below(staging, job.id.encode()) as folder:
             for one in staged:
                 _seal(folder, one)
-            places.remove(folder, MANIFEST)
-            _write_manifest(folder, job, staged)
+            try:
+                _write_manifest(folder, job, staged)
+            except FileExistsError:  # of an earlier try
+                places.remove(folder, MANIFEST)
+                _write_manifest(folder, job, staged)
         places.flush_folder(staging)
 
 
 def _seal(folder: int, one: Staged) -> None:
     name = one.staged_as.encode()
     try:
-        with places.open_file(folder, name) as file:
-            _prove_size(file, one)
+        with places.plain_file(folder, name) as (file, status):
+            _prove_size(status.st_size, one)
             os.fchmod(file, 0o666 & ~_umask())
             places.flush(file)
     except OSError:
@@ -67,8 +72,7 @@ def _seal(folder: int, one: Staged) -> None:
         raise
 
 
-def _prove_size(file: int, one: Staged) -> None:
-    size = os.fstat(file).st_size
+def _prove_size(size: int, one: Staged) -> None:
     if size != one.size_bytes:
         raise OSError(errno.EIO, f"{one.staged_as} holds {size} bytes and not {one.size_bytes}")
 
@@ -169,13 +173,14 @@ def _deliver_one(out: int, folder: int, export: Export) -> bool:
     staged_as = export.staged_as.encode()
     parent, base = split_path(export.name)
     for _ in range(RENAME_TRIES):
-        if places.look(folder, staged_as) is None:
+        seen = places.look(folder, staged_as)
+        if seen is None:
             return False
         with (
             contextlib.suppress(FileNotFoundError),  # somebody removes empty folders, or a server repeated the rename
             places.folder_below(out, parent, make=True) as destination,
         ):
-            places.rename_new(folder, staged_as, destination, base)
+            places.rename_new(folder, staged_as, destination, base, seen)
             return True
     raise OSError(errno.EBUSY, "somebody removes the subfolder again and again", export.name)
 
@@ -216,16 +221,31 @@ def taken_numbers(root: int, name: bytes) -> Iterator[bytes]:
             yield candidate
 
 
-def close_staging(layout: Layout, job_id: JobId) -> None:
-    """Remove what is left in staging, the manifest last, then the folder. Only after the delivery is recorded."""
+def close_staging(layout: Layout, job_id: JobId, *, all_delivered: bool = False) -> None:
+    """Remove what is left in staging, the manifest last, then the folder. Only after the delivery is recorded.
+
+    `all_delivered`: nothing but the manifest is expected there, so that it is not looked for.
+    """
     try:
         with places.root_folder(layout.out) as out, places.folder_below(out, STAGING) as staging:
             with places.folder_below(staging, job_id.encode()) as folder:
-                for name in sorted(_names(folder), key=lambda name: name == MANIFEST):
-                    places.remove(folder, name)
-            places.remove_folder(staging, job_id.encode())
+                if all_delivered:
+                    places.remove(folder, MANIFEST)
+                else:
+                    _empty(folder)
+            try:
+                places.remove_folder(staging, job_id.encode())
+            except OSError as error:
+                if not all_delivered or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                close_staging(layout, job_id)
     except (FileNotFoundError, NotADirectoryError):
         return
+
+
+def _empty(folder: int) -> None:
+    for name in sorted(_names(folder), key=lambda name: name == MANIFEST):
+        places.remove(folder, name)
 
 
 def staging_jobs(layout: Layout) -> list[JobId]:

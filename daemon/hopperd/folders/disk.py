@@ -82,7 +82,7 @@ class HotFolder:
 
     async def file_away(self, job: Job, receipts: Mapping[int, bytes]) -> Sequence[tuple[int, str]] | NameTaken:
         def call() -> Sequence[tuple[int, str]] | NameTaken:
-            deliver.close_staging(self._layout, job.id)
+            deliver.close_staging(self._layout, job.id, all_delivered=job.outcome == "delivered")
             return file_away.file_away(self._layout, job, receipts, delete_delivered=self.delete_delivered)
 
         root: Role = "failed" if file_away.has_failed(job) else "done"

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from hopperd.folders import places
 from hopperd.folders.claim import DEEPEST, digest, identity, return_to_inbox
@@ -35,20 +35,22 @@ def file_away(
     root = layout.failed if has_failed(job) else layout.done
     delete = delete_delivered and job.outcome == "delivered"
     notes = []
-    with places.root_folder(root) as destination:
-        for position, original in enumerate(job.originals):
-            try:
-                note = _file(layout, job, position, destination, delete=delete)
-            except (FileExistsError, NotADirectoryError):
-                return _taken(root, destination, position, _filed_as(original))
-            if note is not None:
-                notes.append((position, note))
-        for position, content in sorted(receipts.items()):
-            filed_as = _filed_as(job.originals[position])
-            with places.folder_below(destination, split_path(filed_as)[0], make=True) as folder:
-                write_receipt(folder, split_path(filed_as)[1], job.id, content)
-        _flush_folders(destination, job)
-    _leave_work(layout, job)
+    with places.root_folder(root) as destination, places.root_folder(layout.work) as work:
+        with places.Opened(destination) as filed, places.Opened(work) as waiting:
+            for position, original in enumerate(job.originals):
+                try:
+                    note = _file(layout, job, position, waiting, filed, delete=delete)
+                except (FileExistsError, NotADirectoryError):
+                    return _taken(root, destination, position, _filed_as(original))
+                if note is not None:
+                    notes.append((position, note))
+            for position, content in sorted(receipts.items()):
+                parent, base = split_path(_filed_as(job.originals[position]))
+                write_receipt(filed.at(parent, make=True), base, job.id, content)
+            # The places filed to, before work/ is: an entry may be in both, never in neither.
+            _flush_all(filed, {split_path(_filed_as(original))[0] for original in job.originals})
+            _flush_all(waiting, _places_in_work(job))
+        _leave_work(layout, job, work)
     return notes
 
 
@@ -66,83 +68,84 @@ def _taken(root: bytes, destination: int, position: int, name: bytes) -> NameTak
     return NameTaken(position=position, taken=frozenset(taken))
 
 
-def _file(layout: Layout, job: Job, position: int, destination: int, *, delete: bool) -> str | None:
+def _file(
+    layout: Layout, job: Job, position: int, waiting: places.Opened, filed: places.Opened, *, delete: bool
+) -> str | None:
+    """From where it waits in work/ to where it is filed."""
     original = job.originals[position]
     parent, base = split_path(_filed_as(original))
-    now = identity(layout, job.id, original.name)
-    if now is None:
-        return None if delete else _filed_before(destination, original)
-    is_changed = not now.same_file(original.identity)
-    with places.place(layout.work, job.id.encode() + b"/" + original.name) as (source, name):
-        if delete and not is_changed:
-            places.remove(source, name)
-            return None
-        with places.folder_below(destination, parent, make=True) as folder:
-            try:
-                places.rename_new(source, name, folder, base)
-            except OSError as error:
-                if error.errno != errno.EXDEV:
-                    raise
-                _Copy(layout, job.id, position).carry(source, name, folder, base)
+    inside, name = split_path(job.id.encode() + b"/" + original.name)
+    found = None
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        source = waiting.at(inside)
+        found = places.look(source, name)
+    if found is None or not places.is_plain(found):
+        return None if delete else _filed_before(filed, original)
+    is_changed = not places.identity_of(found).same_file(original.identity)
+    if delete and not is_changed:
+        places.remove(source, name)
+        return None
+    folder = filed.at(parent, make=True)
+    try:
+        places.rename_new(source, name, folder, base, found)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _Copy(layout, job.id, position).carry(source, name, folder, base)
     if is_changed:
         return KEPT if delete else CHANGED
     return None
 
 
-def _filed_before(destination: int, original: Original) -> str | None:
+def _filed_before(filed: places.Opened, original: Original) -> str | None:
     """The note for an original that is no longer in work/: is what stands at its place this file, or its copy?"""
     parent, base = split_path(_filed_as(original))
     try:
-        with places.folder_below(destination, parent) as folder:
-            found = places.look(folder, base)
-            if found is None or not places.is_plain(found):
-                return TAKEN_AWAY
-            there = places.identity_of(found)
-            if there.inode == original.identity.inode:
-                return None if there.same_file(original.identity) else CHANGED
-            with places.open_file(folder, base) as file:
-                return None if places.digests(file)[0] == original.sha256 else TAKEN_AWAY
+        folder = filed.at(parent)
+        found = places.look(folder, base)
+        if found is None or not places.is_plain(found):
+            return TAKEN_AWAY
+        there = places.identity_of(found)
+        if there.inode == original.identity.inode:
+            return None if there.same_file(original.identity) else CHANGED
+        with places.open_file(folder, base) as file:
+            return None if places.digests(file)[0] == original.sha256 else TAKEN_AWAY
     except (FileNotFoundError, NotADirectoryError):
         return TAKEN_AWAY
 
 
-def _flush_folders(destination: int, job: Job) -> None:
-    """The places filed to, before work/ is: an entry may be in both, never in neither."""
-    for parent in {split_path(_filed_as(original))[0] for original in job.originals}:
-        with (
-            contextlib.suppress(FileNotFoundError, NotADirectoryError),
-            places.folder_below(destination, parent) as folder,
-        ):
-            places.flush_folder(folder)
+def _flush_all(opened: places.Opened, folders: Iterable[bytes]) -> None:
+    for folder in folders:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            places.flush_folder(opened.at(folder))
 
 
-def _leave_work(layout: Layout, job: Job) -> None:
+def _places_in_work(job: Job) -> set[bytes]:
+    return {split_path(job.id.encode() + b"/" + original.name)[0] for original in job.originals}
+
+
+def _leave_work(layout: Layout, job: Job, work: int) -> None:
     """Remove the job's folder in work/. What came along with a group's folder and is no original goes back to in/.
 
     OSError where something cannot: then the filing is to be repeated.
     """
     top = job.id.encode()
-    with places.root_folder(layout.work) as work:
-        for parent in {split_path(original.name)[0] for original in job.originals}:
-            folder = top + b"/" + parent
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError), places.folder_below(work, folder) as fd:
-                places.flush_folder(fd)
-            places.remove_empty(work, folder)
-        if places.look(work, top) is None:
-            return
-        trouble: OSError | None = None
-        for found in list(Walk(Selection(depth=DEEPEST), frozenset(), 1 << 16).into(work, top)):
-            if split_path(found.name)[1].startswith(_INTENT):
-                with places.folder_below(work, split_path(found.name)[0]) as fd:
-                    places.remove(fd, split_path(found.name)[1])
-                continue
-            try:
-                return_to_inbox(layout, job.id, found.name[len(top) + 1 :])
-            except OSError as error:
-                trouble = error
-        _remove_hollow(work, top)
-        if trouble is not None:  # the job is not filed as long as work/ holds a file that nobody would look for there
-            raise trouble
+    is_gone = [places.remove_empty(work, folder) for folder in _places_in_work(job)]
+    if any(is_gone) or places.look(work, top) is None:
+        return
+    trouble: OSError | None = None
+    for found in list(Walk(Selection(depth=DEEPEST), frozenset(), 1 << 16).into(work, top)):
+        if split_path(found.name)[1].startswith(_INTENT):
+            with places.folder_below(work, split_path(found.name)[0]) as fd:
+                places.remove(fd, split_path(found.name)[1])
+            continue
+        try:
+            return_to_inbox(layout, job.id, found.name[len(top) + 1 :])
+        except OSError as error:
+            trouble = error
+    _remove_hollow(work, top)
+    if trouble is not None:  # the job is not filed as long as work/ holds a file that nobody would look for there
+        raise trouble
 
 
 def _remove_hollow(work: int, folder: bytes) -> None:

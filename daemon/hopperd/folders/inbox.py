@@ -179,8 +179,11 @@ class HotInbox:
 
     def _ask_file(self, name: bytes, candidate: AnyCandidate) -> tuple[Answer, LeftAlone | None]:
         try:
-            with places.place(self._layout.inbox, name) as (folder, base), places.open_file(folder, base) as file:
-                size = os.fstat(file).st_size
+            with (
+                places.place(self._layout.inbox, name) as (folder, base),
+                places.plain_file(folder, base) as (file, status),
+            ):
+                size = status.st_size
                 writing = writers.writing(file, lease_tells=bool(self._lease_tells))
                 head, tail = writers.head_and_tail(file, size)
         except OSError as error:

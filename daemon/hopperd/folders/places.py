@@ -108,6 +108,28 @@ def folder_below(root: int, folder: bytes, *, make: bool = False) -> Iterator[in
             os.close(fd)
 
 
+class Opened:
+    """Folders below an open one, each opened once and closed when the block is left: several things done in one folder
+    need one way to it."""
+
+    def __init__(self, root: int) -> None:
+        self._root = root
+        self._opened: dict[bytes, int] = {}
+        self._closing = contextlib.ExitStack()
+
+    def __enter__(self) -> Opened:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
+
+    def at(self, folder: bytes, *, make: bool = False) -> int:
+        """Like `folder_below`, open until the block is left."""
+        if folder not in self._opened:
+            self._opened[folder] = self._closing.enter_context(folder_below(self._root, folder, make=make))
+        return self._opened[folder]
+
+
 def _step(fd: int, part: bytes, *, make: bool) -> int:
     try:
         return os.open(part, _BELOW, dir_fd=fd)
@@ -155,8 +177,8 @@ def remove_folder(fd: int, name: bytes) -> None:
     _tapped("rmdir", lambda: os.rmdir(name, dir_fd=fd))
 
 
-def remove_empty(root: int, folder: bytes) -> None:
-    """Remove a folder and those above it below `root`, as far as they are empty."""
+def remove_empty(root: int, folder: bytes) -> bool:
+    """Remove a folder and those above it below `root`, as far as they are empty. True where all of them are gone."""
     while folder := folder.rstrip(b"/"):
         above, name = split_path(folder)
         try:
@@ -165,8 +187,9 @@ def remove_empty(root: int, folder: bytes) -> None:
         except FileNotFoundError:
             pass
         except OSError:
-            return
+            return False
         folder = above
+    return True
 
 
 # --------------------------------------------------------------------------------------------------------- files
@@ -207,15 +230,23 @@ def is_folder(found: os.stat_result) -> bool:
 
 
 @contextlib.contextmanager
-def open_file(fd: int, name: bytes) -> Iterator[int]:
-    """A plain file, open for reading; never a fifo that blocks, never through a link."""
+def plain_file(fd: int, name: bytes) -> Iterator[tuple[int, os.stat_result]]:
+    """A plain file, open for reading, and its status; never a fifo that blocks, never through a link."""
     file = os.open(name, _READ, dir_fd=fd)
     try:
-        if not is_plain(os.fstat(file)):
+        status = os.fstat(file)
+        if not is_plain(status):
             raise OSError(errno.EINVAL, "is not a plain file", name)
-        yield file
+        yield file, status
     finally:
         os.close(file)
+
+
+@contextlib.contextmanager
+def open_file(fd: int, name: bytes) -> Iterator[int]:
+    """The same, without its status."""
+    with plain_file(fd, name) as (file, _):
+        yield file
 
 
 def remove(fd: int, name: bytes) -> bool:
@@ -230,8 +261,7 @@ def remove(fd: int, name: bytes) -> bool:
 def digests(file: int, also: int | None = None) -> tuple[str, str, int]:
     """SHA-256 and SHA-512 in one pass, and how many bytes; with `also`, the bytes are written there on the way."""
     first, second, size = hashlib.sha256(), hashlib.sha512(), 0
-    os.lseek(file, 0, os.SEEK_SET)
-    while block := os.read(file, BLOCK_BYTES):
+    while block := os.pread(file, BLOCK_BYTES, size):
         first.update(block)
         second.update(block)
         size += len(block)
@@ -269,13 +299,13 @@ def _renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
     return None if number is None else functools.partial(libc.syscall, ctypes.c_long(number))
 
 
-def rename_new(from_fd: int, old: bytes, to_fd: int, new: bytes) -> bool:
-    """Rename without replacing: FileExistsError if `new` is taken.
+def rename_new(from_fd: int, old: bytes, to_fd: int, new: bytes, seen: os.stat_result | None = None) -> bool:
+    """Rename without replacing: FileExistsError if `new` is taken. `seen` is what was just seen at `old`.
 
     False where the file system cannot do that in one step and it was looked at first: another program may then have
     taken the name in between.
     """
-    before = look(from_fd, old)
+    before = seen or look(from_fd, old)
     try:
         _tapped("rename", lambda: _rename_in_one_step(from_fd, old, to_fd, new))
     except OSError as error:
@@ -368,10 +398,10 @@ def _nameless(fd: int, mode: int) -> int:
 
 
 def _unnamed(fd: int, scratch: bytes, mode: int) -> tuple[int, bool]:
-    remove(fd, scratch)
     try:
         return _nameless(fd, mode), False
     except OSError as error:
         if error.errno not in (*_UNSUPPORTED, errno.EISDIR, errno.ENOENT):
             raise
+    remove(fd, scratch)
     return os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=fd), True

@@ -23,6 +23,7 @@ from hopperd.invoices.inspect import Limits, inspect_file
 
 _PR_SET_PDEATHSIG: Final = 1
 _REQUEST_BYTES_MAX: Final = 64 * 1024
+_SIZE_BYTES: Final = 4
 _IDLE_DEATHS_MAX: Final = 20
 
 
@@ -34,9 +35,31 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     return {"id": request["id"], **verdict} if "id" in request else verdict
 
 
-def serve(requests: BinaryIO, verdicts: BinaryIO, cpu_seconds: int, has_one_in_hand: "mmap.mmap | bytearray") -> None:
+class Requests:
+    """Lines of an input, read in pieces. What was read beyond the line in hand lies in memory shared with the process
+    that forks: should this one die, the next begins with it."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+        self._held = mmap.mmap(-1, _SIZE_BYTES + 2 * _REQUEST_BYTES_MAX)
+
+    def readline(self) -> bytes:
+        """The next line; b"" at the end of the input."""
+        size = int.from_bytes(self._held[:_SIZE_BYTES], "little")
+        read = self._held[_SIZE_BYTES : _SIZE_BYTES + size]
+        while b"\n" not in read and len(read) < _REQUEST_BYTES_MAX:
+            piece = os.read(self._file, _REQUEST_BYTES_MAX)
+            if not piece:
+                break
+            read += piece
+        line, end, rest = read.partition(b"\n")
+        self._held[: _SIZE_BYTES + len(rest)] = len(rest).to_bytes(_SIZE_BYTES, "little") + rest
+        return line + end
+
+
+def serve(requests: Requests, verdicts: BinaryIO, cpu_seconds: int, has_one_in_hand: "mmap.mmap | bytearray") -> None:
     """Answer requests until there are no more. `has_one_in_hand[0]` is 1 from a request until its verdict."""
-    while line := requests.readline(_REQUEST_BYTES_MAX):
+    while line := requests.readline():
         has_one_in_hand[0] = 1
         request = json.loads(line)
         if cpu_seconds:
@@ -49,7 +72,7 @@ def serve(requests: BinaryIO, verdicts: BinaryIO, cpu_seconds: int, has_one_in_h
         verdicts.flush()
 
 
-def keep_serving(requests: BinaryIO, verdicts: BinaryIO, cpu_seconds: int) -> int:
+def keep_serving(requests: Requests, verdicts: BinaryIO, cpu_seconds: int) -> int:
     """Fork one who serves, and another whenever it dies; 0 at the end of input."""
     has_one_in_hand = mmap.mmap(-1, 1)
     idle_deaths = 0
@@ -72,7 +95,7 @@ def keep_serving(requests: BinaryIO, verdicts: BinaryIO, cpu_seconds: int) -> in
 
 
 def _serve_and_end(
-    parent: int, requests: BinaryIO, verdicts: BinaryIO, cpu_seconds: int, has_one_in_hand: mmap.mmap
+    parent: int, requests: Requests, verdicts: BinaryIO, cpu_seconds: int, has_one_in_hand: mmap.mmap
 ) -> NoReturn:
     code = 1
     try:
@@ -133,8 +156,7 @@ def main(arguments: list[str]) -> int:
     import pypdfium2  # noqa: F401 - once here, and not again after each death
 
     try:
-        with os.fdopen(os.dup(0), "rb", buffering=0) as requests:
-            return keep_serving(requests, verdicts, _number_after("--cpu-seconds", arguments))
+        return keep_serving(Requests(0), verdicts, _number_after("--cpu-seconds", arguments))
     except BrokenPipeError:
         return 0
 
