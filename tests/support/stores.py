@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from hopperd.ledger.store import Store
 from hopperd.pipeline.events import Claimed
-from hopperd.pipeline.job import Export, Identity, Job, JobId, Original, Stage, StageAt, new_job_id
+from hopperd.pipeline.job import Export, Identity, Job, JobId, Original, Stage, StageAt, new_job_id, replace
 from hopperd.ports import Ledger
 from tests.support import postgres
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
 from functools import cache
 from itertools import islice
 from typing import Any, Final
@@ -16,7 +15,7 @@ from hopperd.ledger.codec import from_json
 from hopperd.ledger.rows import folded, history_from_row, job_from_row
 from hopperd.ledger.search import NAME_ROWS, Proposals
 from hopperd.ledger.tables import ENDED_BADLY, FINISHED, OPEN, PERHAPS_TWICE, jobs, tasks
-from hopperd.pipeline.job import OPEN_STAGES, Job, JobId, Stage, new_job_id
+from hopperd.pipeline.job import OPEN_STAGES, Job, JobId, Stage, new_job_id, replace
 from hopperd.ports import BacklogCell, Doubts, FolderMark, HistoryRow, JobQuery, Pause, Wanted
 
 PAGE_JOBS: Final = 1_000

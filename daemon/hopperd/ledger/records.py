@@ -7,7 +7,7 @@ be told to its caller alone while the others commit.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
@@ -17,7 +17,7 @@ from hopperd.ledger.queries import job_by_id
 from hopperd.ledger.rows import Row, changed_columns, history_row, job_row, searchable, waits_for_twin
 from hopperd.pipeline.events import Changed, Claimed, Event, Rebuilt
 from hopperd.pipeline.identity import bytes_digest
-from hopperd.pipeline.job import Job, JobId, Stage
+from hopperd.pipeline.job import Job, JobId, Stage, replace
 from hopperd.pipeline.letters import Letter
 
 

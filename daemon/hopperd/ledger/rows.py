@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from functools import cache
 from operator import attrgetter
 from typing import Any, Final, cast
@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 from hopperd.ledger.codec import from_json, to_json
 from hopperd.pipeline.events import Claimed, Event, Rebuilt, TakenOver
 from hopperd.pipeline.identity import bytes_digest
-from hopperd.pipeline.job import OPEN_STAGES, Job, JobId, Original, RemoteFile, Stage, Task
+from hopperd.pipeline.job import OPEN_STAGES, Job, JobId, Original, RemoteFile, Stage, Task, replace
 from hopperd.pipeline.moves import PERHAPS_DELIVERED_TWICE
 from hopperd.pipeline.naming import shown
 from hopperd.ports import HistoryRow

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from hopperd.pipeline import events as e
-from hopperd.pipeline.job import Export, Failure, Job, Original, Policy, Stage
+from hopperd.pipeline.job import Export, Failure, Job, Original, Policy, Stage, replace
 from hopperd.pipeline.moves import (
     PERHAPS_DELIVERED_TWICE,
     abandon,

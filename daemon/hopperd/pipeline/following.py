@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from hopperd.pipeline import events as e
-from hopperd.pipeline.job import Failure, Hold, Job, Policy, Stage, Task, TaskStatus
+from hopperd.pipeline.job import Failure, Hold, Job, Policy, Stage, Task, TaskStatus, replace
 from hopperd.pipeline.moves import (
     NOTES_KEPT,
     abandon,

@@ -7,10 +7,11 @@ Times are seconds since the epoch, UTC.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Any, Literal, NewType
+from typing import TYPE_CHECKING, Any, Literal, NewType
 
 JobId = NewType("JobId", str)
 
@@ -196,7 +197,7 @@ class Task:
     documents: tuple[TaskDocument, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots: `replace` copies its dictionary
 class Job:
     """One job, whole. `version` counts its events; every record is a compare-and-set on it."""
 
@@ -257,6 +258,22 @@ class Job:
     @property
     def size_bytes(self) -> int:
         return sum(original.size_bytes for original in self.originals)
+
+
+if TYPE_CHECKING:
+    from dataclasses import replace as replace
+else:
+    _JOB_FIELDS = frozenset(one.name for one in fields(Job))
+
+    def replace(value, /, **changes):
+        """`dataclasses.replace`, but in a sixth of its time for a job: that asks for each of forty fields in turn."""
+        if type(value) is not Job:
+            return dataclasses.replace(value, **changes)
+        if not changes.keys() <= _JOB_FIELDS:
+            raise TypeError(f"a job has no {', '.join(sorted(changes.keys() - _JOB_FIELDS))}")
+        copy = object.__new__(Job)
+        copy.__dict__.update(value.__dict__, **changes)
+        return copy
 
 
 def claimed_job(

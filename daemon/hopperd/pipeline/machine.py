@@ -9,14 +9,13 @@ person orders it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 from hopperd.errors import TransitionError
 from hopperd.pipeline import delivering, following, moves, orders, sending
 from hopperd.pipeline import events as e
 from hopperd.pipeline.events import Event, Step
-from hopperd.pipeline.job import Job, Policy, Stage, StageAt
+from hopperd.pipeline.job import Job, Policy, Stage, StageAt, replace
 from hopperd.pipeline.sending import EXPIRY_MARGIN_SECONDS
 from hopperd.pipeline.transitions import TRANSITIONS
 

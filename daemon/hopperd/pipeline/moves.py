@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from hopperd.pipeline import events as e
 from hopperd.pipeline.events import Weather
-from hopperd.pipeline.job import Failure, Hold, Job, Policy, Stage
+from hopperd.pipeline.job import Failure, Hold, Job, Policy, Stage, replace
 from hopperd.pipeline.naming import filed_name
 from hopperd.pipeline.retry import delay_seconds
 

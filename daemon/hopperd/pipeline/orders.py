@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hopperd.errors import TransitionError
 from hopperd.pipeline import events as e
-from hopperd.pipeline.job import Failure, Job, Policy, Stage
+from hopperd.pipeline.job import Failure, Job, Policy, Stage, replace
 from hopperd.pipeline.moves import (
     PERHAPS_DELIVERED_TWICE,
     PERHAPS_PAID_TWICE,

@@ -7,7 +7,6 @@ may have been sent and paid for, and its exports delivered.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, cast
 from urllib.parse import unquote_to_bytes
@@ -28,6 +27,7 @@ from hopperd.pipeline.job import (
     StageAt,
     Twin,
     made_at,
+    replace,
 )
 from hopperd.pipeline.moves import PERHAPS_DELIVERED_TWICE
 from hopperd.pipeline.naming import export_name, next_free, shown

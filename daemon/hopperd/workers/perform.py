@@ -7,7 +7,6 @@ in the ledger before it is performed (machine.ONCE_ONLY).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -15,7 +14,7 @@ import structlog
 from hopperd.pipeline import events as e
 from hopperd.pipeline.events import Event, Step, Weather
 from hopperd.pipeline.following import CANCELED
-from hopperd.pipeline.job import Failure, Job, Staged, Task, TaskStatus
+from hopperd.pipeline.job import Failure, Job, Staged, Task, TaskStatus, replace
 from hopperd.pipeline.naming import printable
 from hopperd.pipeline.polling import learn
 from hopperd.pipeline.receipt import receipt_bytes

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Literal
 
@@ -17,7 +16,7 @@ import structlog
 
 from hopperd.errors import NoRoom, Stale
 from hopperd.pipeline.events import Event, PutOnHold, RunDoubted, Step
-from hopperd.pipeline.job import Hold, Job, JobId, Stage
+from hopperd.pipeline.job import Hold, Job, JobId, Stage, replace
 from hopperd.pipeline.machine import advance, next_step
 from hopperd.pipeline.naming import printable
 from hopperd.pipeline.transitions import ONCE_ONLY
