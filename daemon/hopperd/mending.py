@@ -30,8 +30,9 @@ from hopperd.ports import Clock, FolderTrouble
 from hopperd.settings import Folder, Settings
 from hopperd.settings.bucket_path import in_bucket
 from hopperd.threads import FileThreads
-from hopperd.workers.audit import Audit, AuditedFolder
+from hopperd.workers.audit import Audit
 from hopperd.workers.rebuild import Refilled, refill
+from hopperd.workers.repairs import AuditedFolder
 
 ASIDE: Final = "rebuilding"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hopperd.pipeline.job import new_job_id
-from hopperd.workers.intake import ADOPTED_AFTER_SECONDS
+from hopperd.workers.adoption import ADOPTED_AFTER_SECONDS
 from tests.support import postgres
 from tests.support.cable import Cable
 from tests.support.fleet import Fleet

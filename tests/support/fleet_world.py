@@ -28,7 +28,8 @@ from hopperd.ledger.pump import InlinePump
 from hopperd.ledger.store import Store
 from hopperd.ledger.tables import metadata
 from hopperd.ports import LedgerTrouble, ServiceTrouble
-from hopperd.workers.intake import ADOPT_EVERY_SECONDS, ADOPTED_AFTER_SECONDS, Intake
+from hopperd.workers.adoption import ADOPT_EVERY_SECONDS, ADOPTED_AFTER_SECONDS
+from hopperd.workers.intake import Intake
 from hopperd.workers.parts import Parts
 from hopperd.workers.runner import Runner
 from hopperd.workers.upkeep import Upkeep

@@ -105,6 +105,52 @@ def test_places_are_given_in_order_and_none_is_lost_to_a_cancellation(monkeypatc
     on_virtual_clock(play, monkeypatch)
 
 
+def test_folders_are_given_places_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def take() -> None:
+        places, order = Places(1), []
+
+        async def worker(folder: str, number: int) -> None:
+            await places.take(folder)
+            order.append(f"{folder}{number}")
+            await asyncio.sleep(1.0)
+            places.give()
+
+        workers = [asyncio.create_task(worker("flood", number)) for number in range(5)]
+        await settle()
+        workers += [asyncio.create_task(worker(folder, 0)) for folder in ("single", "gone", "other")]
+        await settle()
+        workers[-2].cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+        assert order == ["flood0", "flood1", "single0", "other0", "flood2", "flood3", "flood4"]
+        assert places.taken == 0
+
+    on_virtual_clock(take, monkeypatch)
+
+
+@pytest.mark.parametrize("kind", ["upload", "run", "look", "fetch"])
+def test_one_request_of_a_folder_waits_for_two_of_a_flooded_one_and_not_for_all(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def flood() -> None:
+        turns = limits(Limits(requests_per_second=10.0, uploads_at_once=2, fetches_at_once=2))
+        loop = asyncio.get_running_loop()
+
+        async def ask(number: int, folder: str) -> float:
+            asked = loop.time()
+            async with turns.turn(job(number), kind, folder):
+                waited = loop.time() - asked
+            turns.leave(job(number))
+            return waited
+
+        others = [asyncio.create_task(ask(number, "flood")) for number in range(50)]
+        await asyncio.sleep(1.0)
+        waited = await ask(100, "single")
+        assert waited <= 0.45, f"{waited:.2f} s, where all others take {50 / 10:.0f} s"
+        assert max(await asyncio.gather(*others)) >= 4.0
+
+    on_virtual_clock(flood, monkeypatch)
+
+
 def test_places_can_become_fewer_and_more_while_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
     async def play() -> None:
         places = Places(3)

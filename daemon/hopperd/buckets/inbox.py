@@ -119,6 +119,10 @@ class BucketInbox:
             adopt=self._bucket.claims.took_over,
         )
 
+    async def look_again(self, candidates: Sequence[AnyCandidate], at: float) -> Sequence[AnyCandidate]:
+        """Nothing: a request for each object costs more than the next listing."""
+        return ()
+
     def _still_refused(self, names: set[bytes]) -> tuple[LeftAlone, ...]:
         """What the store would not let us read or copy, as long as it lies there; each is tried again all the same."""
         refused = self._bucket.claims.refused

@@ -81,13 +81,13 @@ class FleetInFlight:
     def waiting(self) -> int:
         return self._waiting
 
-    async def take(self, job_id: JobId) -> bool:
+    async def take(self, job_id: JobId, folder: str = "") -> bool:
         """Wait for a place. False if the job has one already."""
         if job_id in self._mine:
             return False
         self._waiting += 1
         try:
-            await self._line.take()
+            await self._line.take(folder)
         finally:
             self._waiting -= 1
         if job_id in self._mine:  # it entered while it waited

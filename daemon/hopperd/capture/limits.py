@@ -2,7 +2,8 @@
 
 A turn takes the place for its kind of work first, then a place in the window of requests at once, then the request
 token, last: what waits for a token holds nothing that others could use meanwhile, but for its place in line. Looks and
-everything else stand in two lines served in turn, so that neither starves the other. Every wait can be cancelled.
+everything else stand in two lines served in turn, so that neither starves the other; in each, and for each kind of
+place, folders are served in turn (places.py). Every wait can be cancelled.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ class AccountLimits:
         self._uploads = Places(limits.uploads_at_once)
         self._fetches = Places(limits.fetches_at_once)
         self._window = Window(limits.requests_at_once)
-        self._looks_line, self._works_line, self._tidy_line = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
+        self._looks_line, self._works_line, self._tidy_line = Places(1), Places(1), Places(1)
         self._more_tidying_line = asyncio.Lock()
         self._passes: Counter[Kind] = Counter()
         self._last_passed: dict[Kind, bool] = {}
@@ -101,7 +102,7 @@ class AccountLimits:
 
     # ----------------------------------------------------------------------------------------------------- turns
 
-    def turn(self, job_id: JobId, kind: Kind) -> AbstractAsyncContextManager[None]:
+    def turn(self, job_id: JobId, kind: Kind, folder: str = "") -> AbstractAsyncContextManager[None]:
         """A place for this kind of work, then the token for one request, taken last. Waits while the account is closed.
 
         A "run" keeps its place among the tasks in flight when the turn ends, however it ends: `leave` gives it back.
@@ -110,7 +111,7 @@ class AccountLimits:
         self._last_turn[job_id] = kind
         if len(self._last_turn) > MOST_REMEMBERED_JOBS:
             del self._last_turn[next(iter(self._last_turn))]
-        return self._run_turn(job_id) if kind == "run" else self._turn(kind)
+        return self._run_turn(job_id, folder) if kind == "run" else self._turn(kind, folder)
 
     async def more(self) -> None:
         """The token for a further request of the turn in hand. ServiceTrouble if the account has closed meanwhile."""
@@ -152,13 +153,13 @@ class AccountLimits:
         self._in_flight.leave(job_id)
 
     @asynccontextmanager
-    async def _turn(self, kind: Kind) -> AsyncIterator[None]:
+    async def _turn(self, kind: Kind, folder: str) -> AsyncIterator[None]:
         self._require_reach()
         places = self._uploads if kind == "upload" else self._fetches if kind == "fetch" else None
         if places is not None:
-            await places.take()
+            await places.take(folder)
         try:
-            await self._admit(kind)
+            await self._admit(kind, folder)
             try:
                 yield
             finally:
@@ -168,13 +169,13 @@ class AccountLimits:
                 places.give()
 
     @asynccontextmanager
-    async def _run_turn(self, job_id: JobId) -> AsyncIterator[None]:
+    async def _run_turn(self, job_id: JobId, folder: str) -> AsyncIterator[None]:
         self._require_reach()
-        is_new = await self._in_flight.take(job_id)
+        is_new = await self._in_flight.take(job_id, folder)
         self._asking[job_id] = math.inf
         is_admitted = False
         try:
-            await self._admit("run")
+            await self._admit("run", folder)
             is_admitted = True
             self._asking[job_id] = self._clock.monotonic()
             yield
@@ -185,14 +186,14 @@ class AccountLimits:
             elif is_new:
                 self._in_flight.leave(job_id)
 
-    async def _admit(self, kind: Kind) -> None:
+    async def _admit(self, kind: Kind, folder: str) -> None:
         """A place in the window and a token, while the account is open."""
         line = {"look": self._looks_line, "tidy": self._tidy_line}.get(kind, self._works_line)
         while True:
             while (seconds := self._weather.closed_seconds(kind, self._clock.monotonic())) > 0.0:
                 self._require_reach()
                 await self._wait_for_change(seconds)
-            async with self._standing_in(line):
+            async with self._standing_in(line, folder):
                 if self._weather.closed_seconds(kind, self._clock.monotonic()) > 0.0:
                     continue
                 await self._window.take()
@@ -206,16 +207,16 @@ class AccountLimits:
                 self._window.give()
 
     @asynccontextmanager
-    async def _standing_in(self, line: asyncio.Lock) -> AsyncIterator[None]:
+    async def _standing_in(self, line: Places, folder: str) -> AsyncIterator[None]:
         self._in_line += 1
         try:
-            await line.acquire()
+            await line.take(folder)
         finally:
             self._in_line -= 1
         try:
             yield
         finally:
-            line.release()
+            line.give()
 
     def _behind(self) -> int:
         """How many could ask for a token at once, beyond those that do: they stand in line and have a place to go."""

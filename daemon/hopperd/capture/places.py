@@ -1,6 +1,8 @@
 """Places: how many may do something at once. Fair, adjustable while in use, and none is lost to a cancellation.
 
-`asyncio.Semaphore` cannot change its size, which reloading the settings and adapting to the service both need.
+Who waits stands in the line of its folder, and the lines are served in turn: a folder with a hundred thousand files
+takes every second place from another's single file, not all of them. `asyncio.Semaphore` cannot change its size, which
+reloading the settings and adapting to the service both need.
 """
 
 from __future__ import annotations
@@ -19,12 +21,13 @@ def portion(total: int, nodes: int, rank: int) -> int:
 
 
 class Places:
-    """A number of places, given in the order of asking. Made smaller, it empties by and by."""
+    """A number of places. Given to the folders that ask in turn, and in each in the order of asking. Made smaller, it
+    empties by and by."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._taken = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # by folder; the first one's turn is next
 
     @property
     def taken(self) -> int:
@@ -39,25 +42,27 @@ class Places:
         self._limit = limit
         self._hand_out()
 
-    async def take(self) -> None:
+    async def take(self, folder: str = "") -> None:
         if self._taken < self._limit and not self._waiting:
             self._taken += 1
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        self._waiting.setdefault(folder, deque()).append(turn)
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():  # cancelled in the instant the place was given: pass it on
                 self.give()
-            elif turn in self._waiting:
-                self._waiting.remove(turn)
+            elif turn in (line := self._waiting.get(folder, deque())):
+                line.remove(turn)
+                if not line:
+                    del self._waiting[folder]
             raise
 
     def turn_away(self, why: str) -> None:
         """Stale for everybody who stands in line."""
         while self._waiting:
-            turn = self._waiting.popleft()
+            turn = self._next()
             if not turn.done():
                 turn.set_exception(Stale(why))
 
@@ -73,10 +78,19 @@ class Places:
 
     def _hand_out(self) -> None:
         while self._waiting and self._taken < self._limit:
-            turn = self._waiting.popleft()
+            turn = self._next()
             if not turn.done():
                 self._taken += 1
                 turn.set_result(None)
+
+    def _next(self) -> asyncio.Future[None]:
+        """Out of the first line, which then is the last."""
+        folder = next(iter(self._waiting))
+        line = self._waiting.pop(folder)
+        turn = line.popleft()
+        if line:
+            self._waiting[folder] = line
+        return turn
 
 
 class Flight(Protocol):
@@ -86,7 +100,7 @@ class Flight(Protocol):
 
     def __len__(self) -> int: ...
 
-    async def take(self, job_id: JobId) -> bool:
+    async def take(self, job_id: JobId, folder: str = "") -> bool:
         """Wait for a place. False if the job has one already."""
         ...
 
@@ -116,11 +130,11 @@ class InFlight:
     def __len__(self) -> int:
         return len(self._jobs)
 
-    async def take(self, job_id: JobId) -> bool:
+    async def take(self, job_id: JobId, folder: str = "") -> bool:
         """Wait for a place. False if the job has one already."""
         if job_id in self._jobs:
             return False
-        await self.places.take()
+        await self.places.take(folder)
         if job_id in self._jobs:  # it entered while it waited
             self.places.give()
             return False

@@ -14,7 +14,7 @@ from hopperd.folders.identity import present
 from hopperd.folders.layout import ROLES, Layout
 from hopperd.folders.probe import disk_state, local
 from hopperd.folders.selection import Selection
-from hopperd.folders.sweep import Candidate, Walk, name_bytes, sweep
+from hopperd.folders.sweep import Candidate, Walk, look_again, name_bytes, sweep
 from hopperd.pipeline.job import Identity, JobId, Original
 from hopperd.pipeline.naming import printable
 from hopperd.pipeline.settle import Answer, Writing
@@ -114,6 +114,10 @@ class HotInbox:
             )
 
         return await self._run("list", call)
+
+    async def look_again(self, candidates: Sequence[AnyCandidate], at: float) -> Sequence[AnyCandidate]:
+        """Those of them that are there, as they are now."""
+        return await self._run("look into", lambda: look_again(self._layout, candidates, at=at))
 
     async def ask(self, candidate: AnyCandidate) -> tuple[Answer, LeftAlone | None]:
         """Does anybody write to it, does it look finished; and why its content says that it is to be left alone."""

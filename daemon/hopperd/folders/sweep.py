@@ -7,22 +7,31 @@ never opens a file.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Literal, NamedTuple
 
 from hopperd.folders.layout import Layout
 from hopperd.folders.mounts import mounts_below
-from hopperd.folders.places import identity_of, root_folder
+from hopperd.folders.places import folder_below, identity_of, is_plain, look, root_folder
 from hopperd.folders.selection import Selection, left_alone_by_name
 from hopperd.pipeline.job import Identity
+from hopperd.pipeline.naming import split_path
 from hopperd.pipeline.settle import Look
+from hopperd.ports import Candidate as AnyCandidate
 from hopperd.ports import LeftAlone, Swept
+
+BREATH_ENTRIES = 512
+BREATH_SECONDS = 0.0001
+"""So often, and for so long, a look at many files rests. Each of its system calls gives Python's lock away, and has it
+back before a thread that waits for it has woken up: without a rest the event loop stood still for seconds."""
 
 GROUP_FILES = 1_000
 LEFT_ALONE_LISTED = 200
@@ -194,6 +203,28 @@ def sweep(
     return Swept(candidates=candidates, waiting=best.total, left_alone=tuple(left.listed), left_alone_total=left.total)
 
 
+def look_again(layout: Layout, candidates: Sequence[AnyCandidate], *, at: float) -> list[FileSeen]:
+    """One more look at files that a sweep has seen, without the others of in/. Those that are there, in their order;
+    nothing of groups, which are no single file."""
+    seen: dict[bytes, FileSeen] = {}
+    by_folder: dict[bytes, list[AnyCandidate]] = {}
+    for candidate in candidates:
+        if not candidate.look.is_group:
+            by_folder.setdefault(split_path(candidate.name)[0], []).append(candidate)
+    with root_folder(layout.inbox) as root:
+        for folder, some in by_folder.items():
+            with (
+                contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError),
+                folder_below(root, folder) as fd,
+            ):
+                for candidate in some:
+                    found = look(fd, split_path(candidate.name)[1])
+                    if found is not None and is_plain(found):
+                        status = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+                        seen[candidate.name] = FileSeen(candidate.name, status, at)
+    return [seen[candidate.name] for candidate in candidates if candidate.name in seen]
+
+
 def name_bytes(layout: Layout) -> int:
     """How long a path below in/ may be for all that it becomes to stay within what system calls take."""
     return _PATH_BYTES - max(len(root) for root in layout.roots.values())
@@ -265,6 +296,7 @@ class Walk:
         self._depth = selection.depth
         self._mounts = mounts
         self._name_bytes = name_bytes
+        self._entries = 0
 
     def below(
         self,
@@ -286,6 +318,9 @@ class Walk:
         longest = self._name_bytes - len(prefix)
         with os.scandir(fd) as entries:
             for entry in entries:
+                self._entries += 1
+                if not self._entries % BREATH_ENTRIES:
+                    time.sleep(BREATH_SECONDS)
                 text = entry.name
                 base = text.encode(_ENCODING, "surrogateescape")
                 name = prefix + base

@@ -145,6 +145,11 @@ class Book:
             self._earliest = earliest
             yield ripe
 
+    def look_again(self, seen: Collection[Seen]) -> list[Seen]:
+        """Take in another look at some paths of the last sweep, and say which to ask the disk about."""
+        known = [(one, self._paths[one.name]) for one in seen if one.name in self._paths]
+        return [one for one, settling in known if settling.look(one.look) is Decision.ASK]
+
     def judge(self, name: bytes, answer: Answer) -> bool:
         """Whether a path that was asked about is settled. One that is stays in the book until the next sweep."""
         settling = self._paths.get(name)

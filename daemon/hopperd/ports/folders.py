@@ -90,6 +90,11 @@ class Inbox(Protocol):
         """
         ...
 
+    async def look_again(self, candidates: Sequence[Candidate], at: float) -> Sequence[Candidate]:
+        """One more look at some that the last sweep has seen; `at` is monotonic. Those that were looked at and are
+        there, as they are now."""
+        ...
+
     async def ask(self, candidate: Candidate) -> tuple[Answer, LeftAlone | None]:
         """Does anybody write to it, does it look finished; and why it is left alone, where its content says so."""
         ...

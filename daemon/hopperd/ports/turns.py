@@ -18,8 +18,9 @@ Kind = Literal["upload", "run", "look", "fetch", "tidy"]
 class Turns(Protocol):
     """Places and rate of one account, and whether it is paused."""
 
-    def turn(self, job_id: JobId, kind: Kind) -> AbstractAsyncContextManager[None]:
-        """A place for this kind of work, then the request token, taken last. Waits while the account is paused.
+    def turn(self, job_id: JobId, kind: Kind, folder: str = "") -> AbstractAsyncContextManager[None]:
+        """A place for this kind of work, then the request token, taken last. Waits while the account is paused. Where
+        several wait, their folders are served in turn.
 
         Raises Stale while `is_cut_off`, also for who waits already. A "run" keeps its place among the tasks in flight
         once its body was entered: `leave` gives it back.

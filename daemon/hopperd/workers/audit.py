@@ -1,4 +1,4 @@
-"""`hopperd fsck`: look at ledger and disk of every folder, look twice before accusing, and mend what is safe to mend.
+"""`hopperd fsck`: look at ledger and disk of every folder, twice before accusing; repairs.py mends what can be mended.
 
 Runs inside the daemon while jobs move, or alone under the ledger's lock. The rules stand in pipeline/audit.py. Memory
 is bounded: done/ and the finished jobs are gone through in portions, and only so many findings are kept.
@@ -8,24 +8,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal
 
 import structlog
 
-from hopperd.errors import Stale, TransitionError
 from hopperd.pipeline import audit
 from hopperd.pipeline.audit import Finding
-from hopperd.pipeline.events import Claimed, Rebuilt, Refused
 from hopperd.pipeline.identity import bytes_digest
-from hopperd.pipeline.job import Identity, Job, JobId, Policy, Stage, claimed_job
-from hopperd.pipeline.machine import advance
-from hopperd.pipeline.naming import printable, shown
-from hopperd.pipeline.rebuilt import finished_job
-from hopperd.pipeline.receipt import receipt_bytes
-from hopperd.ports import Clock, Filed, Folders, FolderTrouble, JobQuery, Ledger, NameTaken, Survey
-from hopperd.settings import Folder
+from hopperd.pipeline.job import Job, JobId, Stage
+from hopperd.ports import Clock, Filed, FolderTrouble, JobQuery
 from hopperd.settings.bucket_path import in_bucket
-from hopperd.workers.perform import VANISHED
+from hopperd.workers.repairs import AuditedFolder, AuditLedger, Repairs, Unknown, shown_path
 
 log = structlog.get_logger("hopperd.fsck")
 
@@ -33,30 +26,6 @@ JOBS_AT_ONCE: Final = 200
 FINDINGS_KEPT: Final = 5_000
 SECOND_LOOK_SECONDS: Final = 1.5
 PLACES: Final[tuple[Literal["done", "failed"], ...]] = ("done", "failed")
-
-
-class AuditLedger(Ledger, Protocol):
-    """The ledger, as far as only fsck needs it."""
-
-    async def restore(self, jobs: Sequence[Job], event: Rebuilt, at: float) -> None: ...
-
-    async def delivered_among(self, folder: str, digests: Collection[str]) -> set[str]: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditedFolder:
-    settings: Folder
-    policy: Policy
-    disk: Folders
-    survey: Survey
-
-    @property
-    def by_folder(self) -> bool:
-        return self.settings.group_by == "folder"
-
-    def from_receipt(self, receipt: Mapping[str, Any], filed: Mapping[bytes, Identity]) -> Job | None:
-        name, account = self.settings.name, self.settings.account
-        return finished_job(receipt, folder=name, account=account, by_folder=self.by_folder, filed=filed)
 
 
 @dataclass(slots=True)
@@ -68,7 +37,7 @@ class _Look:
     jobs: int = 0
     files: int = 0
     without_receipt: set[bytes] = field(default_factory=set)
-    unknown: dict[JobId, tuple[Mapping[str, Any], dict[bytes, Identity]]] = field(default_factory=dict)
+    unknown: dict[JobId, Unknown] = field(default_factory=dict)
 
     def note(self, findings: Iterable[Finding | None]) -> None:
         for finding in findings:
@@ -95,13 +64,14 @@ class Audit:
         self._folders = folders
         self._claiming = claiming
         self._moved = moved
+        self._repairs = Repairs(ledger, clock, folders, self._is_being_claimed)
 
     async def run(self, *, repair: bool) -> dict[str, Any]:
         """The whole report, as JSON. With `repair`, what was mended, and what is left after that."""
         look = await self._look_twice()
         did: list[dict[str, Any]] = []
         if repair:
-            mends = [await self._mend(finding, look) for finding in look.found if finding.mend is not None]
+            mends = [await self._repairs.mend(finding, look.unknown) for finding in look.found]
             did = [done for done in mends if done is not None]
             if did:
                 self._moved()
@@ -280,93 +250,6 @@ class Audit:
         finding = audit.unknown_receipt(name, place, one.name, job_id, job.outcome or "", bytes_known=bytes_known)
         look.note([finding])
 
-    # ------------------------------------------------------------------------------------------------- mending
-
-    async def _mend(self, finding: Finding, look: _Look) -> dict[str, Any] | None:
-        """Carry out one mend; None where it turned out not to be needed, or not to be possible now."""
-        if finding.folder is None or finding.job is None:
-            return None
-        folder, job_id = self._folders[finding.folder], finding.job
-        what: str | None = None
-        try:
-            match finding.mend:
-                case "adopt":
-                    what = await self._adopt(folder, job_id)
-                case "close-staging":
-                    await folder.disk.close_staging(job_id)
-                    what = "closed its staging, which was left over"
-                case "remove-folder":
-                    if not self._is_being_claimed(job_id):
-                        await folder.survey.remove_hollow(job_id)
-                        what = "removed its empty folder in work/"
-                case "write-receipts":
-                    what = await self._write_receipts(folder, job_id)
-                case "abandon":
-                    what = await self._abandon(folder, job_id)
-                case "take-in":
-                    what = await self._take_in(folder, job_id, look)
-        except (FolderTrouble, FileNotFoundError, TransitionError, Stale) as trouble:
-            log.warning("not-repaired", job=job_id, folder=finding.folder, what=str(trouble))
-            return None
-        if what is None:
-            return None
-        file = printable(finding.path) if finding.path is not None else ""
-        log.info("repaired", job=job_id, folder=finding.folder, file=file, did=what)
-        return {
-            "job": job_id,
-            "folder": finding.folder,
-            "file": _shown(finding.path),
-            "kind": finding.kind,
-            "what": what,
-        }
-
-    async def _adopt(self, folder: AuditedFolder, job_id: JobId) -> str | None:
-        """As `run` does when it starts: a file in work/ that no job knows was claimed, and never heard of again."""
-        leftover = next((one for one in (await folder.survey.work()).jobs if one.job_id == job_id), None)
-        if leftover is None:
-            return None
-        await folder.disk.return_to_inbox(job_id, leftover.others)
-        originals = await folder.disk.digests(job_id, leftover.names)
-        if not originals:
-            return "put back into in/: the folder's settings do not take it" if leftover.others else None
-        job = claimed_job(
-            job_id,
-            originals,
-            folder=folder.settings.name,
-            account=folder.settings.account,
-            priority=folder.settings.priority,
-            group=leftover.group,
-            at=self._clock.now(),
-        )
-        await self._ledger.open(job, Claimed(adopted=True), twins=folder.policy.on_duplicate != "again")
-        return "adopted: it is a job now, and goes its way"
-
-    async def _write_receipts(self, folder: AuditedFolder, job_id: JobId) -> str | None:
-        job = await self._ledger.get(job_id)
-        if job is None or job.is_open:
-            return None
-        places = await folder.survey.whereabouts(job)
-        content = receipt_bytes(job, self._clock.now())
-        missing = {n: content for n, place in enumerate(places) if place.filed is not None and not place.has_receipt}
-        if not missing or isinstance(await folder.disk.file_away(job, missing), NameTaken):
-            return None
-        return "wrote its receipt again"
-
-    async def _abandon(self, folder: AuditedFolder, job_id: JobId) -> str | None:
-        job = await self._ledger.get(job_id)
-        if job is None or job.stage not in audit.BEFORE_THE_RUN:
-            return None
-        now, event = self._clock.now(), Refused(failure=VANISHED)
-        await self._ledger.record(job, advance(job, event, now, folder.policy), event, now)
-        return "given up: its original vanished before its Run (vanished)"
-
-    async def _take_in(self, folder: AuditedFolder, job_id: JobId, look: _Look) -> str | None:
-        job = folder.from_receipt(*look.unknown[job_id]) if job_id in look.unknown else None
-        if job is None:
-            return None
-        await self._ledger.restore([job], Rebuilt(read_from="receipt"), self._clock.now())
-        return "taken into the ledger again, from its receipt"
-
 
 def _of_ledger(sentence: str) -> Finding:
     return Finding(
@@ -397,12 +280,8 @@ def _line(finding: Finding) -> dict[str, Any]:
         "kind": finding.kind,
         "folder": finding.folder,
         "job": finding.job,
-        "file": _shown(finding.path),
+        "file": shown_path(finding.path),
         "what": finding.what,
         "do": finding.do,
         "repairable": finding.mend is not None,
     }
-
-
-def _shown(path: bytes | None) -> str | None:
-    return shown(path) if path is not None else None

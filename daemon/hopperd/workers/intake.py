@@ -9,46 +9,37 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
 import structlog
 
-from hopperd.errors import FolderIdentityError, Stale
+from hopperd.errors import FolderIdentityError
 from hopperd.pipeline.events import Claimed
-from hopperd.pipeline.job import Identity, JobId, Original, claimed_job, made_at, new_job_id
+from hopperd.pipeline.job import Identity, JobId, Original, claimed_job, new_job_id
 from hopperd.pipeline.naming import printable
 from hopperd.pipeline.settle import Book, Patience
-from hopperd.ports import LEASE_SECONDS, Candidate, FolderTrouble, LedgerTrouble, LeftAlone, Pause
+from hopperd.ports import Candidate, FolderTrouble, LedgerTrouble, LeftAlone, Pause, Swept
+from hopperd.workers.adoption import Adoption
 from hopperd.workers.parts import FolderParts, Parts
 
 log = structlog.get_logger("hopperd.intake")
 
-CANDIDATES_KEPT: Final = 20_000
+CANDIDATES_KEPT: Final = 10_000
+LONG_SWEEP_SECONDS: Final = 0.2
+"""What a sweep that took longer has seen is looked at once more by itself: the whole sweep is not waited for twice."""
+
 QUICK_SWEEPS: Final = 9
 """In a row, that take what is known to be unwanted for unchanged while its name and inode are: without an event, what
 is written into such a file in place is seen by the tenth sweep."""
 
 LOOKS_AT_ONCE: Final = 500
-"""Of twenty thousand candidates, between two turns of the event loop: a millisecond or two."""
+"""Of ten thousand candidates, between two turns of the event loop: a millisecond or two."""
 
 CLAIMS_AT_ONCE: Final = 16
 CLAIMS_BETWEEN_QUESTIONS: Final = 8 * CLAIMS_AT_ONCE
 SHORTEST_SWEEP_GAP_SECONDS: Final = 0.2
 TROUBLE_NAP_SECONDS: Final = 5.0
 PROOF_SECONDS: Final = 5.0
-ADOPT_EVERY_SECONDS: Final = 15.0
-"""Where several nodes share the folder: one may have died between its claim and the ledger."""
-
-ADOPT_SOON_SECONDS: Final = 2.0
-"""While something lies in work/ that is in no ledger and too young to tell whether anybody will open it."""
-
-ADOPTED_AFTER_SECONDS: Final = 3 * LEASE_SECONDS
-"""What another node has just claimed is not in the ledger yet. Job ids begin with their time, by its clock."""
-
-CACHED_SECONDS: Final = 60.0
-"""So long, unless it is mounted otherwise, a client of a file server may believe what it knew of a folder."""
-
 FULL_NAP_SECONDS: Final = 0.05
 LONGEST_FULL_NAP_SECONDS: Final = 1.0
 UNWANTED_KEPT: Final = 10_000
@@ -69,16 +60,18 @@ class Intake:
         self._woken = asyncio.Event()
         self._stopping = False
         self._next_sweep = 0.0
+        self._not_before = 0.0  # a hint or not: however much happens in in/, sweeps leave time for everything else
+        self._again: deque[Candidate] = deque()  # to be looked at once more, from `_again_at` on
+        self._again_at = math.inf
         self._quick_sweeps = 0
         self._last_duration = 0.0
         self._full_nap = FULL_NAP_SECONDS
         self._prepared = False
         self._proving: asyncio.Future[None] | None = None
-        self._adopted = False
-        self._adopt_at = math.inf  # again, where something may come to lie in work/ without us
-        self._is_unclear = False  # something in work/ is perhaps another's claim, perhaps what a dead one left
         self._claiming = 0
         self._being_claimed: set[JobId] = set()
+        self._adoption = Adoption(name, parts, self._being_claimed, self._open)
+        self.is_just_claimed = self._adoption.is_just_claimed
         self.proven = asyncio.Event()
         # What status shows:
         self.pause: Pause | None = None
@@ -106,6 +99,7 @@ class Intake:
         """New patience and patterns: everything that has not been claimed is looked at afresh."""
         self._book = self._new_book()
         self._ripe.clear()
+        self._again.clear()
         self._unwanted.clear()
         self._unwanted_shown.clear()
         self.hint()
@@ -156,7 +150,7 @@ class Intake:
     def is_idle(self) -> bool:
         """Everything that was in in/ at the last sweep is taken or left alone, and nothing is on its way in."""
         nothing_comes = not self._ripe and self._claiming == 0 and len(self._book) == 0
-        return self._adopted and not self._is_unclear and self.swept_at is not None and nothing_comes
+        return self._adoption.is_settled and self.swept_at is not None and nothing_comes
 
     async def run(self) -> None:
         while not self._stopping:
@@ -197,31 +191,27 @@ class Intake:
         if not self._prepared:
             await self._prove()
         await self._folder.inbox.present()
-        is_due = self._parts.clock.monotonic() >= self._adopt_at
-        if is_due or not self._adopted:
-            await self._adopt()
-            self._adopted = True
-            if self._parts.lease.is_shared:
-                again = ADOPT_SOON_SECONDS if self._is_unclear else ADOPT_EVERY_SECONDS
-                self._adopt_at = self._parts.clock.monotonic() + again
-            elif is_due:
-                self._adopt_at = math.inf
+        if await self._adoption.look_if_due():
+            self._opened()
         if self.pause is not None:
             return self._folder.settings.sweep_seconds
         now = self._parts.clock.monotonic()
-        if self._hint.is_set() or now >= self._next_sweep:
+        if now >= self._next_sweep or (self._hint.is_set() and now >= self._not_before):
             await self._sweep(now)
+        elif now >= self._again_at:
+            await self._look_again(now)
         is_full = await self._claim_ripe()
         return self._nap_seconds(is_full=is_full)
 
     def _nap_seconds(self, *, is_full: bool) -> float:
         now = self._parts.clock.monotonic()
-        until_sweep = max(0.0, self._next_sweep - now)
+        sweep_at = min(self._next_sweep, self._not_before) if self._hint.is_set() else self._next_sweep
+        until_sweep = max(0.0, min(sweep_at, self._again_at) - now)
         if is_full:
             self._full_nap = min(LONGEST_FULL_NAP_SECONDS, self._full_nap * 1.5)
             return min(self._full_nap, max(until_sweep, FULL_NAP_SECONDS))
         self._full_nap = FULL_NAP_SECONDS
-        return min(until_sweep, max(0.0, self._adopt_at - now)) if self._is_unclear else until_sweep
+        return min(until_sweep, self._adoption.seconds_to_wait)
 
     async def _sweep(self, now: float) -> None:
         is_quick = not self._hint.is_set() and self._quick_sweeps < QUICK_SWEEPS
@@ -241,17 +231,37 @@ class Intake:
             return
         self.swept_at = self._parts.clock.now()
         self.waiting = swept.waiting
-        self._adopted &= not swept.adopt
+        self._plan_second_look(swept, after)
+        if swept.adopt:
+            self._adoption.call_for()
         self._show_left_alone(swept.left_alone, swept.left_alone_total)
         # A sweep fills at most a tenth of the time, however long it takes; one that settles something may come sooner.
         regular = after + max(settings.sweep_seconds, 10.0 * self._last_duration, swept.rest_seconds)
         self._next_sweep = regular
+        self._not_before = after + 3.0 * self._last_duration
         settles_at = self._book.next_look()
         if settles_at is not None:
             gap = max(SHORTEST_SWEEP_GAP_SECONDS, 3.0 * self._last_duration)
             busy_gap = max(gap, min(1.0, settings.sweep_seconds))
             soonest = after + (gap if settles_at > now else busy_gap)
             self._next_sweep = min(regular, max(settles_at + 0.001, soonest))
+
+    def _plan_second_look(self, swept: Swept, ended_at: float) -> None:
+        """Each file was seen before the sweep ended: from then on it must be quiet."""
+        self._again.clear()
+        self._again_at = math.inf
+        settings = self._folder.settings
+        if self._last_duration >= LONG_SWEEP_SECONDS and settings.group_by != "folder":
+            ripe = {candidate.name for candidate in self._ripe}
+            self._again.extend(candidate for candidate in swept.candidates if candidate.name not in ripe)
+            self._again_at = ended_at + settings.quiet_seconds if self._again else math.inf
+
+    async def _look_again(self, now: float) -> None:
+        book = self._book
+        while self._again and book is self._book:
+            some = [self._again.popleft() for _ in range(min(len(self._again), LOOKS_AT_ONCE))]
+            self._ripe += book.look_again(await self._folder.inbox.look_again(some, now))
+        self._again_at = math.inf
 
     def _show_left_alone(self, listed: tuple[LeftAlone, ...], total: int) -> None:
         known = {left.name for left in self.left_alone}
@@ -301,7 +311,7 @@ class Intake:
         self._claiming = 0
         for result in results:
             if isinstance(result, BaseException):
-                self._adopted = False  # a file may have been claimed and not opened: look into work/ again
+                self._adoption.call_for()
                 raise result
         return any(results)
 
@@ -321,7 +331,7 @@ class Intake:
             claimed = await self._folder.inbox.claim(job_id, candidate)
             if claimed is None:  # in in/ still, perhaps: the next sweep sees, and until then we are not through
                 self._book.start_over(candidate.name)
-                self._look_into_work_again()
+                self._adoption.call_for_now_and_later()
             if claimed is None or isinstance(claimed, LeftAlone):
                 return False
             self.waiting = max(0, self.waiting - 1)
@@ -330,12 +340,6 @@ class Intake:
         finally:
             self._being_claimed.discard(job_id)
         return True
-
-    def _look_into_work_again(self) -> None:
-        """A file server may have moved what it says is not there, and its client may know that only a while later."""
-        if not self._parts.lease.is_shared:
-            self._adopted = False
-            self._adopt_at = self._parts.clock.monotonic() + CACHED_SECONDS
 
     def _leave_alone(self, candidate: Candidate, why: LeftAlone) -> None:
         if len(self._unwanted) >= UNWANTED_KEPT:
@@ -376,51 +380,3 @@ class Intake:
             size_bytes=job.size_bytes,
             **({"adopted": True} if adopted else {}),
         )
-
-    # ------------------------------------------------------------------------------------------------- adopting
-
-    async def _adopt(self) -> None:
-        """What lies in work/ and is in no ledger was claimed by a process that died before it could open the job."""
-        leftovers = await self._folder.inbox.leftovers()
-        known = await self._parts.ledger.get_many([leftover.job_id for leftover in leftovers])
-        self._is_unclear = False
-        for leftover in leftovers:
-            job = known.get(leftover.job_id)
-            if self.is_just_claimed(leftover.job_id):
-                self._is_unclear |= job is None and leftover.job_id not in self._being_claimed
-                continue
-            if job is not None:
-                if not job.is_open and (leftover.names or leftover.others) and not self._parts.lease.is_shared:
-                    log.error(
-                        "leftover",
-                        job=job.id,
-                        folder=self._name,
-                        what=f"work/ holds files of a job that is {job.stage}",
-                        do="hopperd fsck tells more.",
-                    )
-                continue
-            await self._folder.disk.return_to_inbox(leftover.job_id, leftover.others)
-            originals = await self._folder.disk.digests(leftover.job_id, leftover.names)
-            if originals:
-                with suppress(Stale):
-                    await self._open(leftover.job_id, originals, group=leftover.group, adopted=True)
-        await self._close_staging()
-        self._opened()
-
-    def is_just_claimed(self, job_id: JobId) -> bool:
-        """In work/ perhaps, and not yet in the ledger; another node's claims are as young as its job ids say.
-
-        Clocks differ by seconds; one that was ahead by more was wrong, and its claim is not waited for until then.
-        """
-        if job_id in self._being_claimed:
-            return True
-        return self._parts.lease.is_shared and abs(self._parts.clock.now() - made_at(job_id)) < ADOPTED_AFTER_SECONDS
-
-    async def _close_staging(self) -> None:
-        """Staging of deliveries that the ledger has recorded is not needed any more."""
-        staged = await self._folder.disk.staging_jobs()
-        known = await self._parts.ledger.get_many(staged)
-        for job_id in staged:
-            job = known.get(job_id)
-            if job is not None and not job.is_open:
-                await self._folder.disk.close_staging(job_id)

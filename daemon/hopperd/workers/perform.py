@@ -132,7 +132,7 @@ async def _send(job: Job, position: int, pages: int | None, parts: Parts) -> Eve
         folder=job.folder,
     )
     try:
-        async with account.turns.turn(job.id, "upload"):
+        async with account.turns.turn(job.id, "upload", job.folder):
             remote = await account.service.upload(source)
     except ServiceTrouble as trouble:
         weather = account.turns.note_trouble(job.id, trouble)
@@ -248,7 +248,7 @@ async def _settle_doubt(job: Job, parts: Parts) -> Event:
 async def _look(job: Job, parts: Parts) -> Event:
     account = _account(job, parts)
     try:
-        async with account.turns.turn(job.id, "look"):
+        async with account.turns.turn(job.id, "look", job.folder):
             task = await account.service.look(job.task_id or "")
     except ServiceTrouble as trouble:
         weather = account.turns.note_trouble(job.id, trouble)
@@ -324,7 +324,7 @@ async def _fetch(job: Job, parts: Parts) -> Event:
     for place, result in enumerate(job.results):
         name = f"{place + 1:04d}"
         try:
-            async with account.turns.turn(job.id, "fetch"):
+            async with account.turns.turn(job.id, "fetch", job.folder):
                 size_bytes, sha256 = await account.service.fetch(
                     Fetchable(result=result, path=disk.staging_path(job.id, name), folder=job.folder)
                 )
@@ -377,7 +377,7 @@ async def tidy_remote(job: Job, parts: Parts) -> Event:
     files = [original.remote for original in job.originals if original.remote is not None]
     files += [result.remote for result in job.results]
     try:
-        async with account.turns.turn(job.id, "tidy"):
+        async with account.turns.turn(job.id, "tidy", job.folder):
             await account.service.tidy(job.task_id, files)
     except ServiceTrouble as trouble:
         return e.RemoteTidyPostponed(weather=account.turns.note_trouble(job.id, trouble))

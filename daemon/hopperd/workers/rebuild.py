@@ -16,7 +16,8 @@ from hopperd.pipeline.job import Identity, Job, JobId
 from hopperd.pipeline.naming import printable
 from hopperd.pipeline.rebuilt import doubtful_job, fetched_job
 from hopperd.ports import Clock, Filed, Leftover, StagedJob
-from hopperd.workers.audit import PLACES, AuditedFolder, AuditLedger
+from hopperd.workers.audit import PLACES
+from hopperd.workers.repairs import AuditedFolder, AuditLedger
 
 
 @dataclass(slots=True)

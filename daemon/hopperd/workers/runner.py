@@ -226,7 +226,7 @@ class Runner:
         """The unrepeatable step: a place and a token first, then the durable intent, then the request."""
         turns = self._parts.accounts[job.account].turns
         try:
-            async with turns.turn(job.id, "run"):
+            async with turns.turn(job.id, "run", job.folder):
                 if self._stopping:
                     return None
                 if next_step(job, self._parts.clock.now()) is step:  # the upload may have expired while we waited
