@@ -43,9 +43,12 @@ class Clock:
 class LargeInbox:
     """A thousand files, of which a sweep takes seven seconds; `changed` are written to between two looks."""
 
-    def __init__(self, clock: Clock, changed: frozenset[bytes] = frozenset()) -> None:
+    def __init__(
+        self, clock: Clock, changed: frozenset[bytes] = frozenset(), sweep_seconds: float = SWEEP_SECONDS
+    ) -> None:
         self._clock = clock
         self._changed = changed
+        self._sweep_seconds = sweep_seconds
         self._files = [b"%04d.pdf" % number for number in range(1000)]
         self.sweeps: list[float] = []
         self.claimed: list[bytes] = []
@@ -62,7 +65,7 @@ class LargeInbox:
 
     async def sweep(self, at: float, limit: int, skip: Mapping[bytes, Identity], *, quick: bool = False) -> Swept:
         self.sweeps.append(at)
-        self._clock.at += SWEEP_SECONDS
+        self._clock.at += self._sweep_seconds
         seen = [self._seen(name, 1, at) for name in self._files if name not in self.claimed]
         return Swept(candidates=seen[:limit], waiting=len(seen), left_alone=(), left_alone_total=0)
 
@@ -123,10 +126,9 @@ async def test_what_a_long_sweep_has_seen_is_claimed_when_it_has_been_quiet_sinc
 
 
 @pytest.mark.asyncio
-async def test_a_short_sweep_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_short_sweep_is_made_again(tmp_path: Path) -> None:
     clock = Clock()
-    inbox = LargeInbox(clock)
-    monkeypatch.setattr("tests.unit.test_intake.SWEEP_SECONDS", 0.1)
+    inbox = LargeInbox(clock, sweep_seconds=0.1)
     store, intake = line(tmp_path, clock, inbox, quiet_seconds=2.0)
     clock.at += await intake._turn() + 0.01
     await intake._turn()
