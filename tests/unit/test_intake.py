@@ -130,7 +130,8 @@ async def test_a_short_sweep_is_made_again(tmp_path: Path) -> None:
     clock = Clock()
     inbox = LargeInbox(clock, sweep_seconds=0.1)
     store, intake = line(tmp_path, clock, inbox, quiet_seconds=2.0)
-    clock.at += await intake._turn() + 0.01
+    nap = await intake._turn()
+    clock.at += nap
     await intake._turn()
     assert len(inbox.sweeps) == 2
     assert len(inbox.claimed) == 1000
@@ -144,7 +145,8 @@ async def test_hints_without_end_leave_three_quarters_of_the_time(tmp_path: Path
     store, intake = line(tmp_path, clock, inbox, quiet_seconds=2.0)
     while len(inbox.sweeps) < 4:
         intake.hint()
-        clock.at += await intake._turn()
+        nap = await intake._turn()
+        clock.at += nap
     gaps = [later - earlier for earlier, later in zip(inbox.sweeps, inbox.sweeps[1:], strict=False)]
     assert min(gaps) >= 4 * SWEEP_SECONDS
     await store.close()
