@@ -226,7 +226,10 @@ class Daemon:
         intake = self._intakes[name]
         await intake.proven.wait()
         path = os.fsencode(self._parts.folders[name].settings.inbox)
-        await Watch(path, intake.hint, self._threads.of(name)).run()
+        watch = Watch(path, intake.hint, self._threads.of(name))
+        watch.follow(intake.folders)
+        intake.follow = watch.follow
+        await watch.run()
 
     async def _backup(self, path: Path) -> None:
         await self._store.backup(os.fsencode(path), moves_on=True)

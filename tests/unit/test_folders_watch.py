@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import watchfiles
@@ -62,6 +63,44 @@ def test_it_wakes_at_the_start_and_for_each_change_and_once_more(tmp_path: Path)
         await awake()
 
     play(tmp_path, scene)
+
+
+def test_subfolders_are_watched_that_it_is_told_of(tmp_path: Path) -> None:
+    (tmp_path / "sub" / "deep").mkdir(parents=True)
+    (tmp_path / os.fsdecode(b"\xfc")).mkdir()
+
+    async def scene(watch: Watch, awake: Callable[[], Awaitable[None]]) -> None:
+        watch.follow([b"", b"sub", b"sub/deep", b"\xfc", b"gone"])
+        await awake()  # it has begun anew
+        for name in ("sub/x.pdf", "sub/deep/y.pdf", "z.pdf"):
+            (tmp_path / name).write_bytes(b"x")
+            await awake()
+            await awake()
+        assert watch.restarts == 0
+        assert watch.without_events is None
+        watch.follow([b"sub"])
+        await awake()
+        (tmp_path / "sub" / "x.pdf").unlink()
+        await awake()
+
+    play(tmp_path, scene)
+
+
+def test_nothing_below_is_gone_through_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    awatch = watchfiles.awatch
+
+    def noted(*paths: str, **settings: Any) -> Any:
+        asked.append(settings["recursive"])
+        return awatch(*paths, **settings)
+
+    monkeypatch.setattr(watchfiles, "awatch", noted)
+
+    async def scene(watch: Watch, awake: Callable[[], Awaitable[None]]) -> None:
+        return
+
+    play(tmp_path, scene)
+    assert asked == [False]
 
 
 def test_a_name_that_is_not_utf8_does_not_blind_it(tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import TypeVar
 
 from hopperd.folders import claim, places, writers
@@ -14,7 +16,7 @@ from hopperd.folders.identity import present
 from hopperd.folders.layout import ROLES, Layout
 from hopperd.folders.probe import disk_state, local
 from hopperd.folders.selection import Selection
-from hopperd.folders.sweep import Candidate, Walk, look_again, name_bytes, sweep
+from hopperd.folders.sweep import FOLDERS_KEPT, Candidate, Walk, have_changed, look_again, name_bytes, sweep
 from hopperd.pipeline.job import Identity, JobId, Original
 from hopperd.pipeline.naming import printable
 from hopperd.pipeline.settle import Answer, Writing
@@ -24,6 +26,7 @@ from hopperd.settings import Folder
 
 NOTED = 200
 REMEMBERED = 10_000
+SETTLED_NS = 2_000_000_000  # the coarsest clock of a file system, doubled
 Given = TypeVar("Given")
 Sniff = Callable[[bytes], str | None]
 LooksUnfinished = Callable[[str | None, bytes, bytes, int], bool]
@@ -63,7 +66,8 @@ class HotInbox:
         self._refused: dict[bytes, LeftAlone] = {}
         self._denied_since: dict[bytes, float] = {}  # monotonic: files that may not be read
         self._given_up: set[bytes] = set()  # candidates to be claimed although they may not be read
-        self._lease_tells: bool | None = None
+        self._lease_tells: bool | None = None  # as it is on a local disk
+        self._nothing_new: Swept | None = None  # the last sweep, where it found nothing that is wanted
         self.strays: tuple[bytes, ...] = ()  # in work/, and nobody's job; known once leftovers were listed
         self.reload(settings)
 
@@ -71,6 +75,7 @@ class HotInbox:
         """New patterns, depth and order, from a reloaded configuration."""
         self._settings = settings
         self._selection = Selection.of(settings)
+        self._nothing_new = None
 
     # ------------------------------------------------------------------------------------------------- the port
 
@@ -89,10 +94,14 @@ class HotInbox:
     async def sweep(self, at: float, limit: int, skip: Mapping[bytes, Identity], *, quick: bool = False) -> Swept:
         """One look; `at` is monotonic, `skip` are files known to be unwanted for as long as they do not change.
 
-        With `quick`, only their names and inodes are looked at: what is written into one in place is not seen.
+        With `quick`, only their names and inodes are looked at: what is written into one in place is not seen. Where
+        there was nothing else, and no folder has changed since, not even those.
         """
 
         def call() -> Swept:
+            if quick and self._nothing_new is not None and not have_changed(self._layout, self._nothing_new.folders):
+                return self._nothing_new
+            began_ns = time.time_ns()
             settings = self._settings
             by_folder = settings.group_by == "folder"
             swept = sweep(
@@ -106,14 +115,27 @@ class HotInbox:
                 quick=quick,
             )
             refused = tuple(self._still_refused({one.name for one in swept.candidates}))
-            return Swept(
-                candidates=swept.candidates,
-                waiting=swept.waiting,
+            swept = replace(
+                swept,
                 left_alone=(*swept.left_alone, *refused),
                 left_alone_total=swept.left_alone_total + len(refused),
             )
+            self._nothing_new = swept if self._tells_changes(swept, began_ns) else None
+            return swept
 
         return await self._run("list", call)
+
+    def _tells_changes(self, swept: Swept, began_ns: int) -> bool:
+        """Whether its folders' times will tell that something has changed since this sweep.
+
+        A share's client may not know them; two changes within a moment may have one time; and with very many folders
+        not all are noted.
+        """
+        if swept.candidates or len(swept.folders) >= FOLDERS_KEPT:
+            return False
+        if self._lease_tells is None:
+            self._lease_tells = local(self._layout.inbox)
+        return self._lease_tells and max(swept.folders.values()) < began_ns - SETTLED_NS
 
     async def look_again(self, candidates: Sequence[AnyCandidate], at: float) -> Sequence[AnyCandidate]:
         """Those of them that are there, as they are now."""

@@ -33,6 +33,7 @@ BREATH_SECONDS = 0.0001
 """So often, and for so long, a look at many files rests. Each of its system calls gives Python's lock away, and has it
 back before a thread that waits for it has woken up: without a rest the event loop stood still for seconds."""
 
+FOLDERS_KEPT = 2_000
 GROUP_FILES = 1_000
 LEFT_ALONE_LISTED = 200
 _PATH_BYTES = 4_000  # of the 4,096 a system call takes; staging and receipts need a little more than the name
@@ -184,6 +185,7 @@ def sweep(
     direction = {"oldest": 1, "name": 0, "newest": -1}[order]
     walk = Walk(selection, mounts_below(layout.inbox), name_bytes(layout))
     with root_folder(layout.inbox) as fd:
+        walk.note(b"", os.fstat(fd))
 
         def wanted(name: bytes, status: os.stat_result) -> None:
             if skip and _is_known(skip, name, status):
@@ -200,7 +202,26 @@ def sweep(
             else:
                 left.note(found)
     candidates = tuple(one if isinstance(one, Candidate) else FileSeen(name, one, at) for _, name, one in best.first())
-    return Swept(candidates=candidates, waiting=best.total, left_alone=tuple(left.listed), left_alone_total=left.total)
+    return Swept(
+        candidates=candidates,
+        waiting=best.total,
+        left_alone=tuple(left.listed),
+        left_alone_total=left.total,
+        folders=walk.folders,
+    )
+
+
+def have_changed(layout: Layout, folders: Mapping[bytes, int]) -> bool:
+    """Whether anything came into one of these folders, left it, or was replaced in it since a sweep noted them."""
+    with root_folder(layout.inbox) as root:
+        for folder, changed_ns in folders.items():
+            try:
+                with folder_below(root, folder) as fd:
+                    if os.fstat(fd).st_mtime_ns != changed_ns:
+                        return True
+            except (FileNotFoundError, NotADirectoryError, PermissionError):
+                return True
+    return False
 
 
 def look_again(layout: Layout, candidates: Sequence[AnyCandidate], *, at: float) -> list[FileSeen]:
@@ -297,6 +318,11 @@ class Walk:
         self._mounts = mounts
         self._name_bytes = name_bytes
         self._entries = 0
+        self.folders: dict[bytes, int] = {}  # that were entered; when each had changed last
+
+    def note(self, folder: bytes, status: os.stat_result) -> None:
+        if len(self.folders) < FOLDERS_KEPT:
+            self.folders[folder] = status.st_mtime_ns
 
     def below(
         self,
@@ -372,9 +398,11 @@ class Walk:
                 yield Found(name, "unreadable", None)
             return
         try:
-            if os.fstat(inner).st_dev != os.fstat(fd).st_dev:
+            status = os.fstat(inner)
+            if status.st_dev != os.fstat(fd).st_dev:
                 yield Found(name, "mount", None)
             else:
+                self.note(name, status)
                 yield from self.below(inner, name + b"/", depth, wanted=wanted, known=known)
         except OSError:
             yield Found(name, "unreadable", None)

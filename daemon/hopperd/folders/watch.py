@@ -2,6 +2,9 @@
 
 watchfiles loses events without a word, dies of a name that is not UTF-8, and goes blind when its root is made anew. So
 it is supervised: whatever happens to it, it is started again and the sweep is woken, and the sweep is the truth.
+
+It is not told to look for subfolders itself: for that it goes through every name below, and nothing else moves until it
+is through, three seconds with a million. The sweep has seen them.
 """
 
 from __future__ import annotations
@@ -10,9 +13,9 @@ import asyncio
 import contextlib
 import errno
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 from concurrent.futures import Executor
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 import watchfiles
@@ -35,6 +38,7 @@ _LIMITS = {
 }
 
 Root = tuple[int, int] | None
+Answer = TypeVar("Answer")
 
 
 class Watch:
@@ -48,8 +52,19 @@ class Watch:
         self._wake = wake
         self._pool = pool
         self._later: asyncio.TimerHandle | None = None
+        self._folders: frozenset[str] = frozenset()
+        self._stop: asyncio.Event | None = None
         self.restarts = 0
         self.without_events: str | None = None
+
+    def follow(self, folders: Collection[bytes]) -> None:
+        """The subfolders to be watched as well, by their paths below `path`. Who makes one causes an event, so that a
+        sweep follows. One whose name is not UTF-8 cannot be watched: the sweep alone finds what lies in it."""
+        watched = frozenset(name for folder in folders if (name := _text(folder)))
+        if watched != self._folders:
+            self._folders = watched
+            if self._stop is not None:
+                self._stop.set()
 
     async def run(self) -> None:
         """Until cancelled; ends early where no events can come."""
@@ -62,8 +77,10 @@ class Watch:
         loop = asyncio.get_running_loop()
         try:
             while True:
-                started = loop.time()
+                started, folders = loop.time(), self._folders
                 await self._watch_once()
+                if folders is not self._folders:
+                    continue
                 self.restarts += 1
                 self._wake()
                 healthy = loop.time() - started > HEALTHY_SECONDS
@@ -90,16 +107,17 @@ class Watch:
         root = await self._look()
         if root is None:
             return
-        stop = asyncio.Event()
+        stop = self._stop = asyncio.Event()
         changes: AsyncGenerator[set[Any], None] = watchfiles.awatch(
             os.fsdecode(self._path),
+            *await self._in_pool(lambda: _there(os.fsdecode(self._path), self._folders)),
             watch_filter=None,
             debounce=DEBOUNCE_MS,
             step=STEP_MS,
             rust_timeout=TICK_MS,
             yield_on_timeout=True,
             stop_event=stop,
-            recursive=True,
+            recursive=False,
             ignore_permission_denied=True,
         )
         self._wake()  # what came between the last sweep and this moment gave no event
@@ -116,7 +134,10 @@ class Watch:
             stop.set()
 
     async def _look(self) -> Root:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, _root_of, self._path)
+        return await self._in_pool(lambda: _root_of(self._path))
+
+    async def _in_pool(self, question: Callable[[], Answer]) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, question)
 
     def _wake_again(self) -> None:
         if self._later is not None:
@@ -139,6 +160,18 @@ class Watch:
         if what != self.without_events:
             log.warning("watch-restarts", path=printable(self._path), what=printable(what))
         self.without_events = what
+
+
+def _text(folder: bytes) -> str:
+    try:
+        return folder.decode()
+    except UnicodeDecodeError:
+        return ""
+
+
+def _there(root: str, folders: Collection[str]) -> list[str]:
+    paths = (os.path.join(root, folder) for folder in sorted(folders))
+    return [path for path in paths if os.path.isdir(path)]
 
 
 def _root_of(path: bytes) -> Root:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from hopperd.pipeline.audit import Whereabouts
@@ -61,6 +61,9 @@ class Swept:
     left_alone_total: int
     rest_seconds: float = 0.0  # a look costs something here: the next regular one may wait for so long
     adopt: bool = False  # work/ holds what somebody else's claim left behind: look there again
+    folders: Mapping[bytes, int] = field(default_factory=dict)
+    """The folders that were looked into, by their paths below in/, and when each had changed last, in ns; not all where
+    they are very many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 import structlog
@@ -73,6 +73,8 @@ class Intake:
         self._adoption = Adoption(name, parts, self._being_claimed, self._open)
         self.is_just_claimed = self._adoption.is_just_claimed
         self.proven = asyncio.Event()
+        self.folders: Collection[bytes] = ()  # below in/, where files may come to lie
+        self.follow: Callable[[Collection[bytes]], None] = lambda folders: None  # is told of them after each sweep
         # What status shows:
         self.pause: Pause | None = None
         self.trouble: str | None = None
@@ -231,6 +233,8 @@ class Intake:
             return
         self.swept_at = self._parts.clock.now()
         self.waiting = swept.waiting
+        self.folders = swept.folders
+        self.follow(swept.folders)
         self._plan_second_look(swept, after)
         if swept.adopt:
             self._adoption.call_for()
