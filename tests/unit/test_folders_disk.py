@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -20,6 +21,8 @@ from hopperd.folders import places, writers
 from hopperd.folders.disk import HotFolder
 from hopperd.folders.inbox import HotInbox
 from hopperd.folders.layout import Layout
+from hopperd.folders.places import identity_of
+from hopperd.folders.sweep import sweep
 from hopperd.pipeline.job import Original
 from hopperd.pipeline.settle import Writing
 from hopperd.ports import Folders, FolderTrouble, Inbox
@@ -194,6 +197,63 @@ def test_a_reload_changes_what_is_taken(layout: Layout, pool: ThreadPoolExecutor
     assert set(asked(inbox)) == {b"x.txt"}
     inbox.reload(settings(layout, exclude=("*.txt",)))
     assert set(asked(inbox)) == set()
+
+
+def listed(inbox: HotInbox, skip: dict[bytes, Any], monkeypatch: pytest.MonkeyPatch, *, quick: bool = True) -> bool:
+    """Whether a sweep read what its folders hold; it must tell the same in either case."""
+    asked: list[bool] = []
+
+    def noted(*values: Any, **named: Any) -> Any:
+        asked.append(True)
+        return sweep(*values, **named)
+
+    monkeypatch.setattr("hopperd.folders.inbox.sweep", noted)
+    swept = run(inbox.sweep(0.0, 100, skip, quick=quick))
+    assert {one.name for one in swept.candidates} == set(names(inbox)) - skip.keys()
+    return bool(asked)
+
+
+def names(inbox: HotInbox) -> list[bytes]:
+    top = inbox._layout.inbox
+    below = [os.path.join(where, name) for where, _, found in os.walk(top) for name in found]
+    return [path[len(top) + 1 :] for path in below if not path.endswith(b".hopperd-id")]
+
+
+def test_folders_in_which_nothing_is_wanted_are_listed_again_when_their_time_has_changed(
+    layout: Layout, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox = inbox_of(layout, pool)
+    skip = {}
+    for name in (b"a.pdf", b"sub/b.pdf"):
+        skip[name] = identity_of(os.stat(put(layout, name)))
+
+    def age(seconds: float) -> None:
+        for folder in (layout.inbox, layout.inbox + b"/sub"):
+            os.utime(folder, (time.time() - seconds, time.time() - seconds))
+
+    assert listed(inbox, skip, monkeypatch)
+    assert listed(inbox, skip, monkeypatch), "changed a moment ago: something may have come since, at the same time"
+    age(10)
+    assert listed(inbox, skip, monkeypatch)
+    assert not listed(inbox, skip, monkeypatch)
+    assert listed(inbox, skip, monkeypatch, quick=False), "not what is written into a file in place"
+    put(layout, b"sub/c.pdf")
+    assert listed(inbox, skip, monkeypatch)
+    age(10)
+    assert listed(inbox, skip, monkeypatch), "a file waits: its next look must come"
+    assert listed(inbox, skip, monkeypatch)
+    os.unlink(layout.inbox + b"/sub/c.pdf")
+    age(10)
+    assert listed(inbox, skip, monkeypatch)
+    assert not listed(inbox, skip, monkeypatch)
+    shutil.rmtree(layout.inbox + b"/sub")
+    assert listed(inbox, skip, monkeypatch)
+    age_of_root = time.time() - 10
+    os.utime(layout.inbox, (age_of_root, age_of_root))
+    assert listed(inbox, skip, monkeypatch)
+    assert not listed(inbox, skip, monkeypatch)
+    inbox.reload(settings(layout))
+    assert listed(inbox, skip, monkeypatch)
 
 
 def test_a_nearly_full_disk_pauses_intake(layout: Layout, pool: ThreadPoolExecutor) -> None:
