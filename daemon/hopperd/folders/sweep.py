@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
 from typing import Literal, NamedTuple
 
 from hopperd.folders.layout import Layout
@@ -33,6 +32,7 @@ BREATH_SECONDS = 0.0001
 """So often, and for so long, a look at many files rests. Each of its system calls gives Python's lock away, and has it
 back before a thread that waits for it has woken up: without a rest the event loop stood still for seconds."""
 
+SORTED_AT_ONCE = 2_500
 FOLDERS_KEPT = 2_000
 GROUP_FILES = 1_000
 LEFT_ALONE_LISTED = 200
@@ -119,7 +119,8 @@ _Offered = tuple[int, bytes, _Stat | Candidate]
 
 @dataclass(slots=True)
 class _Best:
-    """The first `limit` of everything offered, by rank and name. Holds at most twice as many."""
+    """The first `limit` of everything offered, by rank and name. Holds a few more: to sort what is sorted but for them
+    takes a millisecond or two, in which nothing else moves."""
 
     limit: int
     total: int = 0
@@ -129,20 +130,17 @@ class _Best:
     def offer(self, rank: int, name: bytes, one: _Stat | Candidate) -> None:
         """One that is not worse than `worst_rank`; whoever offers has counted it in `total`."""
         self.kept.append((rank, name, one))
-        if len(self.kept) >= 2 * self.limit + 16:
+        if len(self.kept) >= self.limit + min(self.limit + 16, SORTED_AT_ONCE):
             self._trim()
             self.worst_rank = self.kept[-1][0]
 
     def _trim(self) -> None:
-        self.kept.sort(key=_RANK_AND_NAME)
+        self.kept.sort()  # no two have one name, so that nothing beyond it is compared
         del self.kept[max(1, self.limit) :]
 
     def first(self) -> list[_Offered]:
         self._trim()
         return self.kept
-
-
-_RANK_AND_NAME = itemgetter(0, 1)
 
 
 @dataclass(slots=True)
