@@ -86,6 +86,29 @@ def test_subfolders_are_watched_that_it_is_told_of(tmp_path: Path) -> None:
     play(tmp_path, scene)
 
 
+def test_a_subfolder_that_is_made_anew_is_watched_anew(tmp_path: Path) -> None:
+    sub = tmp_path / "sub"
+    sub.mkdir()
+
+    async def scene(watch: Watch, awake: Callable[[], Awaitable[None]]) -> None:
+        watch.follow([b"sub"])
+        await awake()
+        sub.rmdir()
+        sub.mkdir()
+        await asyncio.sleep(0.6)
+        while True:  # all that this has caused
+            try:
+                async with asyncio.timeout(0.3):
+                    await awake()
+            except TimeoutError:
+                break
+        (sub / "x.pdf").write_bytes(b"x")
+        await awake()
+        assert watch.restarts == 0
+
+    play(tmp_path, scene)
+
+
 def test_nothing_below_is_gone_through_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[bool] = []
     awatch = watchfiles.awatch

@@ -54,6 +54,7 @@ class Watch:
         self._later: asyncio.TimerHandle | None = None
         self._folders: frozenset[str] = frozenset()
         self._stop: asyncio.Event | None = None
+        self._folders_moved = False
         self.restarts = 0
         self.without_events: str | None = None
 
@@ -62,7 +63,7 @@ class Watch:
         sweep follows. One whose name is not UTF-8 cannot be watched: the sweep alone finds what lies in it."""
         watched = frozenset(name for folder in folders if (name := _text(folder)))
         if watched != self._folders:
-            self._folders = watched
+            self._folders, self._folders_moved = watched, True
             if self._stop is not None:
                 self._stop.set()
 
@@ -77,9 +78,9 @@ class Watch:
         loop = asyncio.get_running_loop()
         try:
             while True:
-                started, folders = loop.time(), self._folders
+                started, self._folders_moved = loop.time(), False
                 await self._watch_once()
-                if folders is not self._folders:
+                if self._folders_moved:
                     continue
                 self.restarts += 1
                 self._wake()
@@ -108,9 +109,10 @@ class Watch:
         if root is None:
             return
         stop = self._stop = asyncio.Event()
+        folders = await self._in_pool(lambda: _there(os.fsdecode(self._path), self._folders))
         changes: AsyncGenerator[set[Any], None] = watchfiles.awatch(
             os.fsdecode(self._path),
-            *await self._in_pool(lambda: _there(os.fsdecode(self._path), self._folders)),
+            *folders,
             watch_filter=None,
             debounce=DEBOUNCE_MS,
             step=STEP_MS,
@@ -128,6 +130,9 @@ class Watch:
                     if batch:
                         self._wake()
                         self._wake_again()
+                    if any(path in folders and change is not watchfiles.Change.modified for change, path in batch):
+                        self._folders_moved = True  # gone, or another of its name: only a new watch sees into that
+                        return
                     if await self._look() != root:
                         return  # the root is another folder now: this watch would never see a thing again
         finally:
@@ -169,9 +174,9 @@ def _text(folder: bytes) -> str:
         return ""
 
 
-def _there(root: str, folders: Collection[str]) -> list[str]:
-    paths = (os.path.join(root, folder) for folder in sorted(folders))
-    return [path for path in paths if os.path.isdir(path)]
+def _there(root: str, folders: Collection[str]) -> frozenset[str]:
+    paths = (os.path.join(root, folder) for folder in folders)
+    return frozenset(path for path in paths if os.path.isdir(path))
 
 
 def _root_of(path: bytes) -> Root:
