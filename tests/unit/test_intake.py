@@ -41,7 +41,7 @@ class Clock:
 
 
 class LargeInbox:
-    """A thousand files, of which a sweep takes seven seconds; `changed` are written to between two looks."""
+    """A hundred files, of which a sweep takes seven seconds; `changed` are written to between two looks."""
 
     def __init__(
         self, clock: Clock, changed: frozenset[bytes] = frozenset(), sweep_seconds: float = SWEEP_SECONDS
@@ -49,7 +49,7 @@ class LargeInbox:
         self._clock = clock
         self._changed = changed
         self._sweep_seconds = sweep_seconds
-        self._files = [b"%04d.pdf" % number for number in range(1000)]
+        self._files = [b"%04d.pdf" % number for number in range(100)]
         self.sweeps: list[float] = []
         self.claimed: list[bytes] = []
 
@@ -120,7 +120,7 @@ async def test_what_a_long_sweep_has_seen_is_claimed_when_it_has_been_quiet_sinc
     clock.at += nap
     await intake._turn()
     assert len(inbox.sweeps) == 1, "it was swept again"
-    assert len(inbox.claimed) == 999
+    assert len(inbox.claimed) == 99
     assert b"0001.pdf" not in inbox.claimed, "it was written to"
     await store.close()
 
@@ -134,7 +134,7 @@ async def test_a_short_sweep_is_made_again(tmp_path: Path) -> None:
     clock.at += nap
     await intake._turn()
     assert len(inbox.sweeps) == 2
-    assert len(inbox.claimed) == 1000
+    assert len(inbox.claimed) == 100
     await store.close()
 
 
