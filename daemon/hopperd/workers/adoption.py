@@ -7,19 +7,20 @@ folder, of which any may die.
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 
 import structlog
 
 from hopperd.errors import Stale
-from hopperd.pipeline.job import Job, JobId, Original, made_at
+from hopperd.pipeline.job import OPEN_STAGES, JobId, Original, Stage, made_at
 from hopperd.ports import LEASE_SECONDS, Leftover
 from hopperd.workers.parts import Parts
 
 log = structlog.get_logger("hopperd.intake")
 
+JOBS_AT_ONCE: Final = 500
 ADOPT_EVERY_SECONDS: Final = 15.0
 """Where several nodes share the folder: one may have died between its claim and the ledger."""
 
@@ -90,26 +91,34 @@ class Adoption:
     async def _look(self) -> None:
         folder = self._parts.folders[self._name]
         leftovers = await folder.inbox.leftovers()
-        known = await self._parts.ledger.get_many([leftover.job_id for leftover in leftovers])
+        known = await self._stages([leftover.job_id for leftover in leftovers])
         self._is_unclear = False
         for leftover in leftovers:
-            job = known.get(leftover.job_id)
+            stage = known.get(leftover.job_id)
             if self.is_just_claimed(leftover.job_id):
-                self._is_unclear |= job is None and leftover.job_id not in self._claiming
-            elif job is not None:
-                self._tell(leftover, job)
+                self._is_unclear |= stage is None and leftover.job_id not in self._claiming
+            elif stage is not None:
+                self._tell(leftover, stage)
             else:
                 await self._adopt(leftover)
         await self._close_staging()
 
-    def _tell(self, leftover: Leftover, job: Job) -> None:
-        if job.is_open or self._parts.lease.is_shared or not (leftover.names or leftover.others):
+    async def _stages(self, job_ids: Sequence[JobId]) -> dict[JobId, Stage]:
+        """Of those that the ledger knows; a hundred thousand jobs at once would fill the memory."""
+        known: dict[JobId, Stage] = {}
+        for start in range(0, len(job_ids), JOBS_AT_ONCE):
+            some = await self._parts.ledger.get_many(job_ids[start : start + JOBS_AT_ONCE])
+            known |= {job_id: job.stage for job_id, job in some.items()}
+        return known
+
+    def _tell(self, leftover: Leftover, stage: Stage) -> None:
+        if stage in OPEN_STAGES or self._parts.lease.is_shared or not (leftover.names or leftover.others):
             return
         log.error(
             "leftover",
-            job=job.id,
+            job=leftover.job_id,
             folder=self._name,
-            what=f"work/ holds files of a job that is {job.stage}",
+            what=f"work/ holds files of a job that is {stage}",
             do="hopperd fsck tells more.",
         )
 
@@ -134,8 +143,6 @@ class Adoption:
         """Staging of deliveries that the ledger has recorded is not needed any more."""
         disk = self._parts.folders[self._name].disk
         staged = await disk.staging_jobs()
-        known = await self._parts.ledger.get_many(staged)
-        for job_id in staged:
-            job = known.get(job_id)
-            if job is not None and not job.is_open:
+        for job_id, stage in (await self._stages(staged)).items():
+            if stage not in OPEN_STAGES:
                 await disk.close_staging(job_id)

@@ -139,14 +139,16 @@ class Audit:
         """The disk first, then who is about to be opened, then the ledger: whoever moves meanwhile is known to one."""
         work = await self._folders[name].survey.work()
         claiming = {leftover.job_id for leftover in work.jobs if self._is_being_claimed(leftover.job_id)}
-        known = await self._ledger.get_many([leftover.job_id for leftover in work.jobs])
-        for leftover in work.jobs:
-            if leftover.job_id not in claiming:
-                names = (*leftover.names, *leftover.others)
-                look.files += len(names)
-                look.note([audit.of_work(name, leftover.job_id, names, known.get(leftover.job_id))])
+        for start in range(0, len(work.jobs), JOBS_AT_ONCE):
+            some = work.jobs[start : start + JOBS_AT_ONCE]
+            known = await self._ledger.get_many([leftover.job_id for leftover in some])
+            for leftover in some:
+                if leftover.job_id not in claiming:
+                    names = (*leftover.names, *leftover.others)
+                    look.files += len(names)
+                    look.note([audit.of_work(name, leftover.job_id, names, known.get(leftover.job_id))])
         for stray in work.strays:
-            job = known.get(JobId(stray.partition(b"/")[0].decode("ascii", "replace")))
+            job = await self._ledger.get(JobId(stray.partition(b"/")[0].decode("ascii", "replace")))
             if job is None or not job.is_open:  # what came along with a group goes back with it
                 look.note([audit.stray(name, "work", stray)])
 
