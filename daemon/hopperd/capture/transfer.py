@@ -274,9 +274,12 @@ class ResultFile:
 
     def _write(self) -> None:
         if self._file is None:
-            with suppress(FileNotFoundError):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+            try:
+                self._file = os.open(self._path, flags, 0o600)
+            except FileExistsError:  # of an earlier try
                 os.unlink(self._path)
-            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+                self._file = os.open(self._path, flags, 0o600)
         pieces, self._waiting, self._waiting_bytes = self._waiting, [], 0
         for piece in pieces:
             self._sha256.update(piece)
