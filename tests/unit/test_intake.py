@@ -13,11 +13,12 @@ import pytest
 from hopperd.folders.layout import Layout
 from hopperd.folders.sweep import Candidate, look_again
 from hopperd.ledger.store import Store
-from hopperd.pipeline.job import Identity, JobId, Original, Policy
+from hopperd.pipeline.job import Identity, JobId, Original, Policy, new_job_id
 from hopperd.pipeline.settle import Answer, Look
-from hopperd.ports import ALONE, Swept
+from hopperd.ports import ALONE, Leftover, Swept
 from hopperd.settings import Folder
 from hopperd.workers import intake as intakes
+from hopperd.workers.adoption import Adoption
 from hopperd.workers.parts import FolderParts, Parts
 from tests.support.stores import original
 
@@ -171,3 +172,38 @@ def test_a_second_look_sees_what_is_there_and_follows_no_link(tmp_path: Path) ->
     assert [one.name for one in seen] == [b"sub/b.pdf", b"a.pdf"]
     assert seen[1].identity.inode == (inside / "a.pdf").stat().st_ino
     assert seen[1].look.at == 5.0
+
+
+@pytest.mark.asyncio
+async def test_nothing_is_settled_while_what_a_dead_node_left_is_being_opened(tmp_path: Path) -> None:
+    clock, settled = Clock(), []
+    left = Leftover(job_id=new_job_id(clock.now() - 3600.0, b"12345"), names=(b"x.pdf",))
+
+    class Left(LargeInbox):
+        async def leftovers(self) -> Sequence[Leftover]:
+            return () if opened_jobs else (left,)
+
+    class Disk(Nothing):
+        async def return_to_inbox(self, job_id: JobId, names: Sequence[bytes]) -> None:
+            return
+
+        async def digests(self, job_id: JobId, names: Sequence[bytes]) -> tuple[Original, ...]:
+            return tuple(original(name) for name in names)
+
+    opened_jobs: list[JobId] = []
+    store, intake = line(tmp_path, clock, Left(clock))
+    parts = intake._parts
+    parts.lease = SimpleNamespace(is_shared=True)  # type: ignore[assignment]
+    parts.folders["us"].disk = Disk()  # type: ignore[assignment]
+
+    async def open_job(job_id: JobId, originals: tuple[Original, ...], **_: Any) -> None:
+        settled.append(adoption.is_settled)
+        opened_jobs.append(job_id)
+
+    adoption = Adoption("us", parts, set(), open_job)
+    adoption._is_called_for = False  # it has looked before
+    adoption._again_at = clock.monotonic()
+    assert await adoption.look_if_due()
+    assert (opened_jobs, settled) == ([left.job_id], [False])
+    assert adoption.is_settled
+    await store.close()

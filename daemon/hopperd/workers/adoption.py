@@ -79,6 +79,7 @@ class Adoption:
         is_due = self._parts.clock.monotonic() >= self._again_at
         if not is_due and not self._is_called_for:
             return False
+        self._is_called_for = True  # until it is through: what lies in work/ may be opened by it
         await self._look()
         self._is_called_for = False
         if self._parts.lease.is_shared:
