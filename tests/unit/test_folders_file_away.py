@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import resource
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -140,6 +141,20 @@ def test_a_group_has_a_receipt_for_each_member(layout: Layout) -> None:
         DAY + name for one in (b"g/a.pdf", b"g/deep/b.pdf") for name in (one, one + b".receipt.json")
     }
     assert files(layout.inbox) == {b"g/Thumbs.db": b"g/Thumbs.db"}
+    assert is_clean(layout)
+
+
+def test_a_group_of_many_subfolders_needs_few_open_files(layout: Layout) -> None:
+    for number in range(100):
+        put(layout, b"g/%03d/a.pdf" % number, b"%d" % number)
+    job = job_with(claimed(layout, b"g", by_folder=True))
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 30, allowed[1]))
+    try:
+        assert file_away(layout, job, receipts(job)) == []
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, allowed)
+    assert len(files(layout.done)) == 200
     assert is_clean(layout)
 
 

@@ -109,12 +109,13 @@ def folder_below(root: int, folder: bytes, *, make: bool = False) -> Iterator[in
 
 
 class Opened:
-    """Folders below an open one, each opened once and closed when the block is left: several things done in one folder
-    need one way to it."""
+    """A folder below an open one, kept open for what is done there next: until another is asked for, or the block is
+    left."""
 
     def __init__(self, root: int) -> None:
         self._root = root
-        self._opened: dict[bytes, int] = {}
+        self._folder: bytes | None = None
+        self._fd = -1
         self._closing = contextlib.ExitStack()
 
     def __enter__(self) -> Opened:
@@ -124,10 +125,13 @@ class Opened:
         self._closing.close()
 
     def at(self, folder: bytes, *, make: bool = False) -> int:
-        """Like `folder_below`, open until the block is left."""
-        if folder not in self._opened:
-            self._opened[folder] = self._closing.enter_context(folder_below(self._root, folder, make=make))
-        return self._opened[folder]
+        """Like `folder_below`, open until the next call for another."""
+        if folder != self._folder:
+            self._folder = None
+            self._closing.close()
+            self._fd = self._closing.enter_context(folder_below(self._root, folder, make=make))
+            self._folder = folder
+        return self._fd
 
 
 def _step(fd: int, part: bytes, *, make: bool) -> int:

@@ -12,7 +12,6 @@ import errno
 import os
 import stat
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -26,11 +25,6 @@ from hopperd.pipeline.naming import split_path
 from hopperd.pipeline.settle import Look
 from hopperd.ports import Candidate as AnyCandidate
 from hopperd.ports import LeftAlone, Swept
-
-BREATH_ENTRIES = 512
-BREATH_SECONDS = 0.0001
-"""So often, and for so long, a look at many files rests. Each of its system calls gives Python's lock away, and has it
-back before a thread that waits for it has woken up: without a rest the event loop stood still for seconds."""
 
 SORTED_AT_ONCE = 2_500
 FOLDERS_KEPT = 2_000
@@ -315,7 +309,6 @@ class Walk:
         self._depth = selection.depth
         self._mounts = mounts
         self._name_bytes = name_bytes
-        self._entries = 0
         self.folders: dict[bytes, int] = {}  # that were entered; when each had changed last
 
     def note(self, folder: bytes, status: os.stat_result) -> None:
@@ -342,9 +335,6 @@ class Walk:
         longest = self._name_bytes - len(prefix)
         with os.scandir(fd) as entries:
             for entry in entries:
-                self._entries += 1
-                if not self._entries % BREATH_ENTRIES:
-                    time.sleep(BREATH_SECONDS)
                 text = entry.name
                 base = text.encode(_ENCODING, "surrogateescape")
                 name = prefix + base

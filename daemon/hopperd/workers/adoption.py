@@ -66,7 +66,7 @@ class Adoption:
     def call_for_now_and_later(self) -> None:
         """A file server may have moved what it says is not there, and its client may know that only a while later."""
         if not self._parts.lease.is_shared:
-            self._is_called_for = True
+            self.call_for()
             self._again_at = self._parts.clock.monotonic() + CACHED_SECONDS
 
     @property
