@@ -100,11 +100,14 @@ def test_a_schedule_ascends_for_every_spread() -> None:
         assert list(ages) == sorted(set(ages)) and ages[0] > 0
 
 
-def test_learning_follows_a_service_that_became_slower() -> None:
+@pytest.mark.parametrize("spread", [0.2, 0.4])
+def test_a_service_that_became_slower_or_faster_is_followed_within_a_hundred_tasks(spread: float) -> None:
     dice, learned = random.Random(7), Learned.fresh(30.0)
-    for typical in (5.0, 50.0):
-        for _ in range(400):
-            _, _, learned = watch(typical * math.exp(dice.gauss(0.0, 0.4)), learned, dice)
+    for _ in range(400):
+        _, _, learned = watch(5.0 * math.exp(dice.gauss(0.0, spread)), learned, dice)
+    for typical in (50.0, 5.0, 7.5):
+        for _ in range(100):
+            _, _, learned = watch(typical * math.exp(dice.gauss(0.0, spread)), learned, dice)
         assert learned.typical_seconds == pytest.approx(typical, rel=0.3)
 
 

@@ -82,12 +82,14 @@ def _gap_after(age: float, ages: tuple[float, ...], *, seen_before: bool) -> flo
 class Learned:
     """How long the tasks of one account and region take: mean and variance of the log of the seconds.
 
-    `count` of them were looked at.
+    `count` of them were looked at. `drift` is by how many spreads the looks at one task moved the expected log, in the
+    mean over the last twenty or so: about zero, unless the service has become faster or slower.
     """
 
     mean_log: float
     var_log: float = USUAL_SPREAD**2
     count: int = 0
+    drift: float = 0.0
 
     @classmethod
     def fresh(cls, typical_seconds: float) -> Learned:
@@ -104,7 +106,10 @@ class Learned:
         return math.sqrt(self.var_log)
 
 
-_MEMORY = 125  # older tasks fade: the last hundred or so decide, so that a slower service is noticed
+_MEMORY = 200  # older tasks fade: the last two hundred or so decide, so that a slower service is noticed
+_QUICK_MEMORY = 10  # while what was learned no longer fits
+_MISFIT = 0.5  # a drift of so much: five times what chance makes of it
+_DRIFT_MEMORY = 20
 _FURTHEST = 4.0  # no single task may look further away than this many spreads
 
 
@@ -122,8 +127,10 @@ def learn(learned: Learned, *, after_seconds: float, by_seconds: float, has_ende
     low = -math.inf
     if after_seconds > 0.0:
         low = min(high, (math.log(after_seconds) - learned.mean_log) / learned.spread)
-    count = learned.count + (after_seconds <= 0.0)
-    weight = max(min(1.0 / 3.0, 2.0 / (count + 4)), 1.0 / _MEMORY)
+    is_new = after_seconds <= 0.0
+    count = learned.count + is_new
+    memory = _MEMORY if abs(learned.drift) < _MISFIT else _QUICK_MEMORY
+    weight = max(min(1.0 / 3.0, 2.0 / (count + 4)), 1.0 / memory)
     mean, square = _expected(low, high) if has_ended else _expected(high, math.inf)
     mean_before, square_before = _expected(low, math.inf)
     moved = mean - mean_before
@@ -134,6 +141,7 @@ def learn(learned: Learned, *, after_seconds: float, by_seconds: float, has_ende
         mean_log=min(math.log(_LONGEST_TYPICAL_SECONDS), max(math.log(_SHORTEST_TYPICAL_SECONDS), mean_log)),
         var_log=min(WIDEST_SPREAD**2, max(NARROWEST_SPREAD**2, var_log)),
         count=count,
+        drift=learned.drift + (moved - is_new * learned.drift) / _DRIFT_MEMORY,
     )
 
 
