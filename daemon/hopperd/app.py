@@ -9,7 +9,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -174,11 +174,13 @@ class Daemon:
             ]
             notify.tell("READY=1", f"STATUS={self._backlog_line()}")
             log.info("started", version=__version__, folders=list(self._parts.folders), ledger=self._store.ledger_id)
-            if once:
-                ended = await self._until_drained(wait_seconds)
-            else:
-                await self._stop.wait()
-            await self._wind_down(workers)
+            try:
+                if once:
+                    ended = await self._until_drained(wait_seconds)
+                else:
+                    await self._stop.wait()
+            finally:  # also where a worker has died of a mistake: a Run in flight would be cut off, and paid for again
+                await _to_its_end(self._wind_down(workers))
         return ended
 
     async def _count_open(self) -> None:
@@ -389,6 +391,19 @@ class Daemon:
         else:
             self._runner.paused_folders.add(folder)
         self._intakes[folder].wake()
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Also where whoever waits for it is cancelled meanwhile, as happens where a worker dies during an orderly stop."""
+    task, cancelled = asyncio.create_task(work), None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    await task
+    if cancelled is not None:
+        raise cancelled
 
 
 async def _close_later(client: Any, seconds: float) -> None:

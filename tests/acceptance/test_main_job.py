@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -234,6 +235,45 @@ def test_an_orderly_stop_makes_no_doubt_and_leaves_nothing_behind(tmp_path: Path
         assert line.once() == 0, line.tail()
         verdict = line.keeps_every_promise()
         assert (verdict.delivered, verdict.doubts, verdict.extra_runs) == (60, 0, 0)
+
+
+MISTAKEN = """
+import asyncio, os, runpy, sys
+from hopperd.workers.upkeep import Upkeep
+
+flag, _, _, module, *arguments = sys.argv[1:]
+
+async def run(self):
+    while not os.path.exists(flag):
+        await asyncio.sleep(0.02)
+    raise RuntimeError("a mistake")
+
+Upkeep.run = run
+sys.argv = [module, *arguments]
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
+
+
+def test_a_mistake_that_ends_the_daemon_cuts_off_no_run(tmp_path: Path) -> None:
+    """Its answer is waited for: else each start after a crash would ask, and pay, again."""
+    flag = tmp_path / "flag"
+    with Line(tmp_path, faults='[[fault]]\non = "run"\nkind = "slow"\nevery = 1\nseconds = 3') as line:
+        (tmp_path / "mistaken.py").write_text(MISTAKEN)
+        line.start_sandbox()
+        line.launcher = [sys.executable, str(tmp_path / "mistaken.py"), str(flag)]
+        line.started()
+        line.put_in("a.pdf", invoice(1))
+        line.wait_in_stage("submitting", 1)
+        flag.touch()
+        assert line.daemon is not None and line.daemon.wait(timeout=30) == 1
+        assert "a mistake" in line.tail(80)
+        line.launcher = []
+        line.started()
+        line.wait_ended(1)
+        line.stop()
+        line.keeps_every_promise()
+        assert len(line.deeds("run")) == 1
+        assert [receipt["doubts"] for receipt in line.receipts().values()] == [0]
 
 
 def test_a_second_interrupt_ends_at_once_and_safely(tmp_path: Path) -> None:

@@ -215,6 +215,14 @@ async def test_tls_that_fails_is_a_certain_no() -> None:
     assert (trouble.fault, trouble.kind, wire.requests) == ("weather", "network", [])
 
 
+async def test_authorities_that_went_away_are_weather_and_a_certain_no(tmp_path: Path) -> None:
+    async with Client(account("https://127.0.0.1:1", ca_file=tmp_path / "gone.pem")) as client:
+        for call in (client.run([FILE], {}), client.look(TASK["id"])):
+            trouble = await trouble_of(call)
+            assert (trouble.fault, trouble.kind) == ("weather", "network")
+            assert "gone.pem cannot be used: No such file" in trouble.what
+
+
 async def test_a_connection_that_is_never_accepted_is_a_certain_no() -> None:
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))

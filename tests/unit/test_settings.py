@@ -172,6 +172,14 @@ def test_text_that_is_not_utf_8_names_its_line(tmp_path: Path) -> None:
     assert "line 2 is not UTF-8 text" in problems(file)
 
 
+def test_authorities_that_cannot_be_used_are_said_before_anything_is_sent(write: Any, tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").write_text("no certificate")
+    for name, why in (("none.pem", "cannot be read: No such file"), ("empty.pem", "holds no certificates in PEM form")):
+        file = write(ACCOUNT + f'ca_file = "{name}"\n' + FOLDER)
+        assert why in problems(file)
+        assert load(file, {}, need_tokens=False).accounts["main"].ca_file == tmp_path / name
+
+
 def test_links_and_hard_paths_to_one_folder_are_seen(write: Any, tmp_path: Path) -> None:
     (tmp_path / "a" / "in").mkdir(parents=True)
     (tmp_path / "b").symlink_to(tmp_path / "a")

@@ -239,7 +239,7 @@ class Client:
     ) -> AsyncIterator[tuple[aiohttp.ClientResponse, Deadline]]:
         """The request, until the block is left: the deadline covers all that is done with the answer."""
         account = self._account
-        session, given = self._open(PAID_KEEPALIVE_SECONDS if call == "run" else KEEPALIVE_SECONDS)
+        session, given = self._open(call, PAID_KEEPALIVE_SECONDS if call == "run" else KEEPALIVE_SECONDS)
         deadline = Deadline(
             first_seconds=account.connect_seconds + account.answer_seconds,
             answer_seconds=account.answer_seconds,
@@ -280,9 +280,14 @@ class Client:
                 milliseconds=round((time.monotonic() - started) * 1000.0, 1),
             )
 
-    def _open(self, keepalive_seconds: float) -> tuple[aiohttp.ClientSession, dict[str, Any]]:
+    def _open(self, call: str, keepalive_seconds: float) -> tuple[aiohttp.ClientSession, dict[str, Any]]:
         if keepalive_seconds not in self._sessions:
-            self._sessions[keepalive_seconds] = open_session(self._account, self._authorization, keepalive_seconds)
+            try:
+                opened = open_session(self._account, self._authorization, keepalive_seconds)
+            except OSError as error:  # nothing was sent
+                why = f"{call}: ca_file {self._account.ca_file} cannot be used: {error.strerror or error}"
+                raise ServiceTrouble("weather", why, kind="network") from None
+            self._sessions[keepalive_seconds] = opened
         return self._sessions[keepalive_seconds]
 
     @property

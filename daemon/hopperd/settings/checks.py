@@ -79,6 +79,20 @@ def account_warnings(account: Account) -> Iterator[Finding]:
         yield "application_id", "contains a colon, which HTTP Basic cannot carry: the service will see another id"
 
 
+def authorities_problem(account: Account) -> Iterator[Finding]:
+    """Whether the file of certificate authorities can be used. Reads it."""
+    if account.ca_file is None:
+        return
+    import ssl  # takes a while, and hardly anybody has such a file
+
+    try:
+        ssl.create_default_context(cafile=str(account.ca_file))
+    except ssl.SSLError:
+        yield "ca_file", f"{account.ca_file} holds no certificates in PEM form"
+    except OSError as error:
+        yield "ca_file", f"{account.ca_file} cannot be read: {error.strerror or error}"
+
+
 def folder_warnings(folder: Folder) -> Iterator[Finding]:
     """What an operator should look at in a hot folder."""
     if folder.export_format.lower() not in {known.lower() for known in KNOWN_EXPORT_FORMATS}:

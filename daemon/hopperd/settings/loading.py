@@ -182,6 +182,8 @@ class _Loading:
         account = self._validate(Account, {**table, "name": name, "application_token": SecretStr(token)}, where)
         if account is not None:
             self._note(self.warnings, where, checks.account_warnings(account))
+            if self.need_tokens:  # the service is to be reached
+                self._note(self.problems, where, checks.authorities_problem(account))
         return account
 
     def _token(self, name: str, table: Mapping[str, Any]) -> str:

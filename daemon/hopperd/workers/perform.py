@@ -1,7 +1,7 @@
 """One short function per Step: the only I/O of a job. Operating errors come back as events, never as exceptions.
 
 Each does what the ledger already calls for, and may be done again after a crash; the one exception, Run, is announced
-in the ledger before it is performed (machine.ONCE_ONLY).
+in the ledger before it is performed (transitions.ONCE_ONLY).
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import structlog
 from hopperd.pipeline import events as e
 from hopperd.pipeline.events import Event, Step, Weather
 from hopperd.pipeline.following import CANCELED
-from hopperd.pipeline.job import Failure, Job, Staged, Task, TaskStatus, replace
+from hopperd.pipeline.job import Failure, Job, Original, Staged, Task, TaskStatus, replace
 from hopperd.pipeline.naming import printable
 from hopperd.pipeline.polling import learn
 from hopperd.pipeline.receipt import receipt_bytes
+from hopperd.pipeline.retry import delay_seconds
 from hopperd.pipeline.transitions import ONCE_ONLY
 from hopperd.ports import (
     ChangedUnderUs,
@@ -34,6 +35,7 @@ from hopperd.workers.parts import AccountParts, FolderParts, Parts
 log = structlog.get_logger("hopperd.perform")
 
 LEDGER_RETRY_SECONDS: Final = 1.0
+FETCH_TRIES: Final = 3
 
 
 async def perform(step: Step, job: Job, parts: Parts) -> Event:
@@ -46,8 +48,10 @@ async def perform(step: Step, job: Job, parts: Parts) -> Event:
         if step in ONCE_ONLY:
             raise
         return e.Postponed(weather=Weather(kind="disk", what=trouble.what, jitter=parts.random.random()))
-    except (ChangedUnderUs, FileNotFoundError):
-        return await _changed(job, parts)
+    except (ChangedUnderUs, FileNotFoundError) as error:
+        if step is not Step.UPLOAD:  # nothing else reads the original
+            raise
+        return await _changed(job, parts, why=printable(str(error)))
 
 
 def _account(job: Job, parts: Parts) -> AccountParts:
@@ -148,8 +152,11 @@ async def _unchanged(job: Job, position: int, parts: Parts) -> bool:
     return identity is not None and identity.same_file(original.identity)
 
 
-async def _changed(job: Job, parts: Parts) -> Event:
-    """Digest everything again. Only touched: the same bytes, so only the identity is new and nothing is lost."""
+async def _changed(job: Job, parts: Parts, why: str = "the disk told otherwise a moment ago") -> Event:
+    """Digest everything again. Only touched: the same bytes, so only the identity is new and nothing is lost.
+
+    Where nothing has changed, something else was missing, and what was to be done is tried later.
+    """
     disk = _folder(job, parts).disk
     try:
         originals = tuple([await disk.digest(job.id, original.name) for original in job.originals])
@@ -157,7 +164,14 @@ async def _changed(job: Job, parts: Parts) -> Event:
         return e.Refused(failure=VANISHED)
     except FolderTrouble as trouble:
         return e.Postponed(weather=_folder_weather(trouble, parts))
+    if all(_is_same(now, then) for now, then in zip(originals, job.originals, strict=True)):
+        what = f"the original is as it was claimed, and yet: {why}"
+        return e.Postponed(weather=Weather(kind="disk", what=what, jitter=parts.random.random()))
     return e.Changed(originals=originals)
+
+
+def _is_same(now: Original, then: Original) -> bool:
+    return now.identity.same_file(then.identity) and (now.sha256, now.sha512) == (then.sha256, then.sha512)
 
 
 async def _renew_upload(job: Job, parts: Parts) -> Event:
@@ -277,7 +291,9 @@ async def _take_note(job: Job, task: Task, account: AccountParts, parts: Parts) 
             _warn_once(parts, job.account, "unknown-status", task)
         return
     account.turns.leave(job.id)
-    if task.status is TaskStatus.CANCELED:
+    stands = account.turns.pause_now
+    is_stopped = stands is not None and stands.by_person and stands.scope == "all"
+    if task.status is TaskStatus.CANCELED and not is_stopped:  # what a person has stopped stays so, and is more
         pause = Pause(
             reason="ceiling",
             what=CANCELED,
@@ -321,24 +337,38 @@ async def _fetch(job: Job, parts: Parts) -> Event:
     account.turns.leave(job.id)
     await disk.open_staging(job)
     staged: list[Staged] = []
-    for place, result in enumerate(job.results):
-        name = f"{place + 1:04d}"
+    for place in range(len(job.results)):
+        fetched = await _fetch_result(job, place, parts)
+        if not isinstance(fetched, Staged):
+            return fetched
+        staged.append(fetched)
+    parts.lease.check(job.id)
+    await disk.seal_staging(job, staged)
+    return e.Fetched(staged=tuple(staged))
+
+
+async def _fetch_result(job: Job, place: int, parts: Parts) -> Staged | Event:
+    """One result. After the first it is tried again here: else all that were fetched before it would be once more."""
+    account, disk, result = _account(job, parts), _folder(job, parts).disk, job.results[place]
+    name = f"{place + 1:04d}"
+    tries = 1 if place == 0 else FETCH_TRIES
+    while True:
         try:
             async with account.turns.turn(job.id, "fetch", job.folder):
                 size_bytes, sha256 = await account.service.fetch(
                     Fetchable(result=result, path=disk.staging_path(job.id, name), folder=job.folder)
                 )
         except ServiceTrouble as trouble:
-            weather = account.turns.note_trouble(job.id, trouble)
+            weather, tries = account.turns.note_trouble(job.id, trouble), tries - 1
             if trouble.fault in ("gone", "file"):
                 passes = weather.others_pass or trouble.fault == "file"
                 return e.ResultGone(result=result, what=trouble.what, others_pass=passes, jitter=weather.jitter)
-            return e.Postponed(weather=weather)
-        account.turns.note_success(job.id)
-        staged.append(Staged(result=place, staged_as=name, size_bytes=size_bytes, sha256=sha256))
-    parts.lease.check(job.id)
-    await disk.seal_staging(job, staged)
-    return e.Fetched(staged=tuple(staged))
+            if trouble.fault != "weather" or not tries:
+                return e.Postponed(weather=weather)
+            await parts.clock.sleep(delay_seconds(0, weather.jitter, retry_after=weather.retry_after_seconds))
+        else:
+            account.turns.note_success(job.id)
+            return Staged(result=place, staged_as=name, size_bytes=size_bytes, sha256=sha256)
 
 
 async def _deliver(job: Job, parts: Parts) -> Event:
