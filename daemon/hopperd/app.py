@@ -41,6 +41,7 @@ from hopperd.threads import FileThreads
 from hopperd.web.control_socket import is_answered
 from hopperd.web.desk import FolderState
 from hopperd.web.homeless import homeless
+from hopperd.workers.answering import Answering
 from hopperd.workers.drain import Drain
 from hopperd.workers.intake import Intake
 from hopperd.workers.parts import AccountParts, FolderParts, Parts
@@ -141,6 +142,8 @@ class Daemon:
                 looks_unfinished=tail_looks_unfinished,
             ),
             prepare=lambda: prepare_folder(ground, self._store, self._neighbours),
+            waiting_seconds=lambda: self._threads.waiting_seconds(folder.name),
+            answers=lambda: ground.answers(self._threads.asking(folder.name)),
         )
 
     # -------------------------------------------------------------------------------------------------- running
@@ -160,6 +163,7 @@ class Daemon:
             workers = [
                 group.create_task(self._runner.run(), name="runner"),
                 group.create_task(self._upkeep.run(), name="upkeep"),
+                group.create_task(Answering(self._parts, self._intakes).run(), name="answering"),
                 *(group.create_task(intake.run(), name=f"intake {n}") for n, intake in self._intakes.items()),
                 *(
                     group.create_task(self._limits[name].keep_probing(self._prober(name)), name=f"probe {name}")

@@ -13,6 +13,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from hopperd.folders.answers import look
 from hopperd.folders.disk import HotFolder
 from hopperd.folders.identity import Prepared, prepare, read_marker
 from hopperd.folders.inbox import HotInbox, LooksUnfinished, Sniff
@@ -59,6 +60,10 @@ class Ground(Protocol):
 
     async def in_thread(self, call: Callable[[], Given]) -> Given: ...
 
+    async def answers(self, pool: Executor) -> None:
+        """Returns when its disk or share has answered something small. A bucket's calls end by themselves."""
+        ...
+
 
 class _Disk:
     def __init__(self, folder: Folder, pool: Executor | None) -> None:
@@ -99,6 +104,10 @@ class _Disk:
 
     async def in_thread(self, call: Callable[[], Given]) -> Given:
         return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+
+    async def answers(self, pool: Executor) -> None:
+        roots = list(self._layout.roots.values())
+        await asyncio.get_running_loop().run_in_executor(pool, look, roots)
 
 
 class _InBucket:
@@ -144,6 +153,9 @@ class _InBucket:
 
     async def in_thread(self, call: Callable[[], Given]) -> Given:
         return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+
+    async def answers(self, pool: Executor) -> None:
+        return
 
 
 class Grounds:

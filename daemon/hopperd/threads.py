@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
+    from hopperd.pool import Pool
 
 NAME: Final = "hopperd-files"
 THREADS: Final = 24
@@ -27,17 +27,26 @@ HUNG_SECONDS: Final = 5.0
 
 class FileThreads:
     def __init__(self, folders: Sequence[str]) -> None:
-        from concurrent.futures import ThreadPoolExecutor
+        from hopperd.pool import Pool
 
         each = max(2, min(THREADS, MOST_FOLDER_THREADS // max(1, len(folders))))
-        self._of = {folder: ThreadPoolExecutor(each, f"{NAME}-{folder}") for folder in folders}
-        self._transfers = {folder: ThreadPoolExecutor(each, f"{NAME}-{folder}-transfers") for folder in folders}
+        self._of = {folder: Pool(each, f"{NAME}-{folder}") for folder in folders}
+        self._transfers = {folder: Pool(each, f"{NAME}-{folder}-transfers") for folder in folders}
+        self._asking = {folder: Pool(1, f"{NAME}-{folder}-asking") for folder in folders}
 
-    def of(self, folder: str) -> ThreadPoolExecutor:
+    def of(self, folder: str) -> Pool:
         return self._of[folder]
 
-    def transfers(self, folder: str) -> ThreadPoolExecutor:
+    def transfers(self, folder: str) -> Pool:
         return self._transfers[folder]
+
+    def asking(self, folder: str) -> Pool:
+        """For the question whether the folder answers, which is not to stand behind anything else."""
+        return self._asking[folder]
+
+    def waiting_seconds(self, folder: str) -> float:
+        """For how long the oldest of what was asked of the folder has been waiting; 0 where nothing is."""
+        return max(self._of[folder].waiting_seconds(), self._transfers[folder].waiting_seconds())
 
     async def end(self) -> None:
         """What was not begun is called off, what was is waited for, but not for ever."""
@@ -45,7 +54,7 @@ class FileThreads:
 
         import structlog
 
-        pools = [*self._of.values(), *self._transfers.values()]
+        pools = [*self._of.values(), *self._transfers.values(), *self._asking.values()]
         for pool in pools:
             pool.shutdown(wait=False, cancel_futures=True)
         if not await asyncio.to_thread(_ended, HUNG_SECONDS):

@@ -120,3 +120,27 @@ def test_check_and_fsck_name_the_folder_that_hangs_try_the_others_and_end(tmp_pa
         assert found["us"]["file"] == "nobody-knows.pdf", "the other one was compared"
         assert rebuilt.returncode == 3 and "Nothing was put in place" in rebuilt.stderr
         assert f"{share}/in does not answer" in rebuilt.stderr
+
+
+def test_a_share_that_begins_to_hang_is_said_and_keeps_no_other_folder_from_its_account(tmp_path: Path) -> None:
+    """With more jobs of it than are looked at at once at the service, whose looks are all due while it hangs."""
+    share = tmp_path / "share"
+    share.mkdir()
+    with Line(tmp_path, folder=HUNG.format(path=share), processing_seconds="15-15") as line:
+        line.start_sandbox()
+        line.started()
+        line.wait_for(lambda: (share / "in" / ".hopperd-id").exists(), "the first start of the share", 30)
+        for number in range(75):
+            (share / "in" / f"{number}.pdf").write_bytes(invoice(number))
+        submitted = "/v1/jobs?stage=submitted&limit=100"
+        line.wait_for(lambda: len(line.asked(submitted)["jobs"]) > 66, "more at the service than are looked at at once")
+        with hanging(share):
+            line.wait_for(lambda: "does not answer" in str(of(line, "hung")["trouble"]), "the word about the share", 60)
+            line.put_in("on-the-other.pdf", invoice("other"))
+            line.wait_ended(1)
+            assert of(line, "us")["trouble"] is None
+            assert [event["folder"] for event in line.events("folder-trouble")] == ["hung"]
+        line.wait_for(lambda: len(list((share / "done").rglob("*.pdf"))) == 75, "the deliveries from the share", 60)
+        assert of(line, "hung")["trouble"] is None
+        assert line.stop() == 0
+        assert len(line.deeds("run")) == 76

@@ -50,7 +50,7 @@ class Asked:
         asked = loop.run_in_executor(self._pool, call)
         asked.add_done_callback(_seen)
         while not (await asyncio.wait({asked}, timeout=self._patience))[0]:
-            small = loop.run_in_executor(self._pool, _look, self._roots)
+            small = loop.run_in_executor(self._pool, look, self._roots)
             first: set[asyncio.Future[Any]] = {small, asked}
             if not (await asyncio.wait(first, timeout=self._patience, return_when=asyncio.FIRST_COMPLETED))[0]:
                 self._unanswered = small
@@ -68,7 +68,7 @@ def silence(root: bytes, seconds: float) -> str:
     )
 
 
-def _look(roots: Sequence[bytes]) -> None:
+def look(roots: Sequence[bytes]) -> None:
     """Asks the server: what only names the folder may be answered from memory."""
     for root in roots:
         with contextlib.suppress(OSError):

@@ -135,18 +135,25 @@ class Intake:
         if self._proving is None:
             self._proving = asyncio.ensure_future(folder.prepare())
         answered, _ = await asyncio.wait({self._proving}, timeout=PROOF_SECONDS)
-        was_hanging, folder.is_hanging = folder.is_hanging, not answered
         if not answered:
-            if (
-                not was_hanging
-            ):  # an answer that comes in time wakes nobody: a folder that is gone would never let us rest
+            if not folder.is_hanging:
+                # An answer that comes in time wakes nobody: a folder that is gone would never let us rest.
                 self._proving.add_done_callback(lambda _: self.wake())
-            what = f"the folder does not answer (waited {PROOF_SECONDS:.0f} s): does the share hang?"
-            raise FolderTrouble("gone", what, bytes(folder.settings.inbox))
+            folder.hangs.set()
+            raise self._hanging(PROOF_SECONDS)
+        folder.hangs.clear()
         proving, self._proving = self._proving, None
         await proving
         self._prepared = True
         self.proven.set()
+
+    def _hanging(self, seconds: float) -> FolderTrouble:
+        what = f"the folder does not answer (waited {seconds:.0f} s): does the share hang?"
+        return FolderTrouble("gone", what, bytes(self._folder.settings.inbox))
+
+    def say_hanging(self, seconds: float) -> None:
+        """Perhaps we wait for it ourselves, and cannot say so."""
+        self._say_trouble(self._hanging(seconds).what)
 
     @property
     def is_idle(self) -> bool:
@@ -192,6 +199,8 @@ class Intake:
         """Sweep if it is time, claim what has settled as far as there is room; seconds until the next turn."""
         if not self._prepared:
             await self._prove()
+        if self._folder.is_hanging:
+            raise FolderTrouble("gone", self.trouble or self._hanging(PROOF_SECONDS).what)
         await self._folder.inbox.present()
         if await self._adoption.look_if_due():
             self._opened()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import random
 from collections.abc import Awaitable, Callable
@@ -45,6 +46,9 @@ class AccountParts:
     answered: Answered = field(default_factory=Answered)
 
 
+async def _at_once() -> None: ...
+
+
 @dataclass(slots=True)
 class FolderParts:
     """One hot folder: its settings, the rules they make, its disk."""
@@ -55,7 +59,14 @@ class FolderParts:
     inbox: Inbox
     prepare: Callable[[], Awaitable[None]]
     learned: Learned = NOTHING_LEARNED
-    is_hanging: bool = False  # its proof was asked for and has not come: nothing is begun that would hang as well
+    hangs: asyncio.Event = field(default_factory=asyncio.Event)  # nothing is begun that would hang as well
+    waiting_seconds: Callable[[], float] = lambda: 0.0  # for how long the oldest of what was asked of it has been
+    answers: Callable[[], Awaitable[None]] = _at_once  # a small question, for what is there to answer it
+
+    @property
+    def is_hanging(self) -> bool:
+        """It was asked for something small, and has not answered for long."""
+        return self.hangs.is_set()
 
     @property
     def run_properties(self) -> dict[str, str]:

@@ -6,8 +6,9 @@ in the ledger before it is performed (transitions.ONCE_ONLY).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Final, TypeVar
 
 import structlog
 
@@ -33,6 +34,8 @@ from hopperd.ports import (
 from hopperd.workers.parts import AccountParts, FolderParts, Parts
 
 log = structlog.get_logger("hopperd.perform")
+
+Given = TypeVar("Given")
 
 LEDGER_RETRY_SECONDS: Final = 1.0
 FETCH_TRIES: Final = 3
@@ -60,6 +63,27 @@ def _account(job: Job, parts: Parts) -> AccountParts:
 
 def _folder(job: Job, parts: Parts) -> FolderParts:
     return parts.folders[job.folder]
+
+
+async def _while_it_answers(folder: FolderParts, call: Coroutine[Any, Any, Given]) -> Given:
+    """FolderTrouble as soon as the folder hangs: a place that others wait for is not held for it.
+
+    What was begun is called off, and ends by itself when the folder answers.
+    """
+    task, hangs = asyncio.create_task(call), asyncio.create_task(folder.hangs.wait())
+    try:
+        await asyncio.wait({task, hangs}, return_when=asyncio.FIRST_COMPLETED)
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait({task})
+        raise
+    finally:
+        hangs.cancel()
+    if task.done():
+        return task.result()
+    task.cancel()
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+    raise FolderTrouble("gone", "the folder does not answer: does its share hang?")
 
 
 def _folder_weather(trouble: FolderTrouble, parts: Parts) -> Weather:
@@ -116,7 +140,8 @@ async def _inspect(job: Job, position: int, parts: Parts) -> int | Event | None:
     name = job.originals[position].name
     path = await _folder(job, parts).disk.at_hand(job.id, job.originals[position])
     try:
-        verdict = await parts.inspector.inspect(path, job.folder, is_suspect=job.deaths > 0)
+        inspecting = parts.inspector.inspect(path, job.folder, is_suspect=job.deaths > 0)
+        verdict = await _while_it_answers(_folder(job, parts), inspecting)
     except ChildProcessError as death:
         return e.ChildDied(position=position, what=str(death))
     if verdict.failure is None:
@@ -137,7 +162,7 @@ async def _send(job: Job, position: int, pages: int | None, parts: Parts) -> Eve
     )
     try:
         async with account.turns.turn(job.id, "upload", job.folder):
-            remote = await account.service.upload(source)
+            remote = await _while_it_answers(folder, account.service.upload(source))
     except ServiceTrouble as trouble:
         weather = account.turns.note_trouble(job.id, trouble)
         return _refused(trouble) if trouble.fault == "file" else e.Postponed(weather=weather)
@@ -349,15 +374,14 @@ async def _fetch(job: Job, parts: Parts) -> Event:
 
 async def _fetch_result(job: Job, place: int, parts: Parts) -> Staged | Event:
     """One result. After the first it is tried again here: else all that were fetched before it would be once more."""
-    account, disk, result = _account(job, parts), _folder(job, parts).disk, job.results[place]
+    account, folder, result = _account(job, parts), _folder(job, parts), job.results[place]
     name = f"{place + 1:04d}"
     tries = 1 if place == 0 else FETCH_TRIES
     while True:
         try:
             async with account.turns.turn(job.id, "fetch", job.folder):
-                size_bytes, sha256 = await account.service.fetch(
-                    Fetchable(result=result, path=disk.staging_path(job.id, name), folder=job.folder)
-                )
+                fetchable = Fetchable(result=result, path=folder.disk.staging_path(job.id, name), folder=job.folder)
+                size_bytes, sha256 = await _while_it_answers(folder, account.service.fetch(fetchable))
         except ServiceTrouble as trouble:
             weather, tries = account.turns.note_trouble(job.id, trouble), tries - 1
             if trouble.fault in ("gone", "file"):

@@ -50,7 +50,7 @@ class Runner:
         self._parts = parts
         self._log: Any = log.bind()  # once: making a logger costs as much as writing its line
         self._in_hand: dict[JobId, asyncio.Task[None]] = {}
-        self._lanes: dict[tuple[str, Lane], set[JobId]] = {}
+        self._lanes: dict[tuple[str, Lane], dict[JobId, str]] = {}  # with the folder of each
         self._asking: set[JobId] = set()  # a Run of theirs is under way: not to be disturbed
         self._suspects: set[JobId] = set()  # in hand, and a child has died over them
         self._set_aside: set[JobId] = set()  # due, and suspects as well: their turn comes when one is put down
@@ -100,7 +100,7 @@ class Runner:
             (lane, Wanted(account=account, stages=LANES[lane], limit=free))
             for account in self._parts.accounts
             for lane in (LANES if account not in cut_off else LANES.keys() - AT_THE_SERVICE)
-            if (free := self._lane_size(account, lane) - len(self._held(account, lane))) > 0
+            if (free := self._lane_size(account, lane) - self._taken(account, lane)) > 0
         ]
         now = self._parts.clock.now()
         folders = {name for name, folder in self._parts.folders.items() if not folder.is_hanging} - self.paused_folders
@@ -145,8 +145,13 @@ class Runner:
         known = {job.id for job in first}
         return [*first, *(job for job in jobs if job.id not in known)][: wanted.limit]
 
-    def _held(self, account: str, lane: Lane) -> set[JobId]:
-        return self._lanes.setdefault((account, lane), set())
+    def _held(self, account: str, lane: Lane) -> dict[JobId, str]:
+        return self._lanes.setdefault((account, lane), {})
+
+    def _taken(self, account: str, lane: Lane) -> int:
+        """Places in the lane. What hangs with its folder takes none: the other folders' jobs go on past it."""
+        held = self._held(account, lane).values()
+        return sum(not self._parts.folders[folder].is_hanging for folder in held)
 
     def _is_set_aside(self, job: Job) -> bool:
         """A job over which a child has died goes one at a time, so that poison never has more than one child."""
@@ -160,8 +165,8 @@ class Runner:
             self._wake.set()  # the question is asked again without it: it may have taken another's place in the answer
         return True
 
-    def _take_in_hand(self, job: Job, held: set[JobId]) -> None:
-        held.add(job.id)
+    def _take_in_hand(self, job: Job, held: dict[JobId, str]) -> None:
+        held[job.id] = job.folder
         self._parts.lease.take(job.id)
         task = asyncio.create_task(self._carry_safely(job), name=f"carry {job.id}")
         self._in_hand[job.id] = task
@@ -179,8 +184,8 @@ class Runner:
             case "file":
                 return FILINGS_IN_HAND
 
-    def _put_down(self, held: set[JobId], job_id: JobId, _: object) -> None:
-        held.discard(job_id)
+    def _put_down(self, held: dict[JobId, str], job_id: JobId, _: object) -> None:
+        held.pop(job_id, None)
         self._in_hand.pop(job_id, None)
         self._parts.lease.put_down(job_id)
         self._unrecorded.discard(job_id)
