@@ -353,7 +353,8 @@ class Daemon:
         return f"the ledger cannot be written: {trouble}" if trouble is not None else None
 
     def folder_trouble(self, folder: str) -> str | None:
-        return self._intakes[folder].trouble or self._ledger_trouble()
+        met = self._parts.folders[folder].trouble(self._clock.monotonic())
+        return self._intakes[folder].trouble or met or self._ledger_trouble()
 
     def letter_troubles(self) -> Mapping[str, str | None]:
         return self._mailroom.troubles()

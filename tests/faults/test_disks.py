@@ -148,6 +148,25 @@ def test_a_full_disk_of_the_ledger_is_waited_for_and_nothing_is_done_that_it_doe
         assert line.keeps_every_promise().extra_runs == 0
 
 
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv")
+@pytest.mark.parametrize("name", ["out", "done", "failed"])
+def test_a_place_that_may_not_be_written_is_said_of_the_folder_at_once(tmp_path: Path, name: str) -> None:
+    with Line(tmp_path) as line:
+        line.start_sandbox()
+        line.launcher = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--"]
+        line.started()
+        place = tmp_path / name
+        line.wait_for(lambda: (place / ".hopperd-id").exists(), "the first start")
+        place.chmod(0o500)
+        line.put_in("one.pdf", b"plain text, to be refused" if name == "failed" else invoice(1))
+        line.wait_for(lambda: os.strerror(errno.EACCES) in str(line.folder()["trouble"]), "the folder's trouble", 20)
+        assert len(line.events("folder-trouble")) == 1
+        place.chmod(0o700)
+        line.wait_ended(1)
+        line.wait_for(lambda: line.folder()["trouble"] is None, "the end of the trouble", 20)
+        assert len(line.events("folder-back")) == 1
+
+
 @pytest.mark.parametrize("name", ["front", "out", "done", "failed"])
 def test_a_disk_that_turns_read_only_pauses_intake_and_says_so(tmp_path: Path, name: str) -> None:
     with line_on(tmp_path, name, processing_seconds="3") as (line, disk):

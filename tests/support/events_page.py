@@ -35,7 +35,8 @@ MEANINGS = {
     "fleet-unknown": "What the other nodes need of an account could not be heard; it is asked again.",
     "folder": "Something about a folder should be known, and stops nothing.",
     "folder-back": "A folder's trouble is over.",
-    "folder-trouble": "A folder cannot be worked in: gone, full, read-only, hanging, not ours. Its intake is paused.",
+    "folder-trouble": "A folder cannot be worked in: gone, full, read-only, not to be written, hanging, not ours. "
+    "`intake` where nothing new is taken from it meanwhile.",
     "held": "A job is held until a person releases it.",
     "history-purged": "Old history left the ledger.",
     "homeless": "Open jobs stand still: their folder or account is not in the configuration.",

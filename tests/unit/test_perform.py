@@ -12,8 +12,9 @@ import pytest
 
 from hopperd.pipeline import events as e
 from hopperd.pipeline.events import Event, Step, Weather
-from hopperd.pipeline.job import Job, Stage, Task, TaskStatus, replace
+from hopperd.pipeline.job import Job, Policy, Stage, Task, TaskStatus, replace
 from hopperd.ports import ChangedUnderUs, Fetchable, Pause, ServiceTrouble
+from hopperd.workers.parts import FolderParts
 from hopperd.workers.perform import perform
 from tests.support.jobs import NOW, job, original, result
 
@@ -68,11 +69,11 @@ async def performed(step: Step, one: Job, **parts: Any) -> Event:
 
     ledger = parts.pop("ledger", None)
     disk, turns = parts.pop("disk", Disk()), parts.pop("turns", Turns())
-    folder = SimpleNamespace(disk=disk, learned=SimpleNamespace(typical_seconds=1.0, spread=0.5))
+    folder: Any = FolderParts(settings=None, policy=Policy(), disk=disk, inbox=None, prepare=sleep)  # type: ignore[arg-type]
     world: Any = SimpleNamespace(
         accounts={"main": SimpleNamespace(turns=turns, service=parts.pop("service", None))},
         folders={"us": folder},
-        clock=SimpleNamespace(now=lambda: NOW, sleep=sleep),
+        clock=SimpleNamespace(now=lambda: NOW, monotonic=lambda: 0.0, sleep=sleep),
         lease=SimpleNamespace(check=lambda job_id: None),
         random=random.Random(1),
         ledger=ledger,

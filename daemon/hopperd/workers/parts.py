@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from hopperd.pipeline.events import Step
 from hopperd.pipeline.job import JobId, Policy
 from hopperd.pipeline.polling import Learned
 from hopperd.ports import ALONE, CaptureService, Clock, Folders, Inbox, Inspector, Lease, Ledger, Turns
@@ -20,6 +21,7 @@ NOTHING_LEARNED: Final = Learned(mean_log=math.log(2.0), var_log=1.5**2)
 
 
 ANSWERS_KEPT: Final = 10_000
+TROUBLE_REMEMBERED_SECONDS: Final = 300.0
 
 
 class Answered:
@@ -62,6 +64,23 @@ class FolderParts:
     hangs: asyncio.Event = field(default_factory=asyncio.Event)  # nothing is begun that would hang as well
     waiting_seconds: Callable[[], float] = lambda: 0.0  # for how long the oldest of what was asked of it has been
     answers: Callable[[], Awaitable[None]] = _at_once  # a small question, for what is there to answer it
+
+    troubles: dict[Step, tuple[str, float]] = field(default_factory=dict)  # what the latest try of each met, and when
+
+    def has_trouble(self, step: Step, what: str, now: float) -> bool:
+        """A step has met it. True: there was none of which anybody was told."""
+        is_new = self.trouble(now) is None
+        self.troubles[step] = what, now
+        return is_new
+
+    def is_over(self, step: Step) -> bool:
+        """The step is done. True: it had met trouble."""
+        return self.troubles.pop(step, None) is not None
+
+    def trouble(self, now: float) -> str | None:
+        """What steps of jobs meet in the folder at present. Nobody may be left to try: what is old is forgotten."""
+        self.troubles = {step: met for step, met in self.troubles.items() if now - met[1] < TROUBLE_REMEMBERED_SECONDS}
+        return next(iter(self.troubles.values()), (None, now))[0]
 
     @property
     def is_hanging(self) -> bool:

@@ -44,9 +44,9 @@ FETCH_TRIES: Final = 3
 async def perform(step: Step, job: Job, parts: Parts) -> Event:
     """Do the step; say what happened."""
     try:
-        return await _STEPS[step](job, parts)
+        event = await _STEPS[step](job, parts)
     except FolderTrouble as trouble:
-        return e.Postponed(weather=_folder_weather(trouble, parts))
+        return e.Postponed(weather=_folder_weather(trouble, step, job, parts))
     except LedgerTrouble as trouble:
         if step in ONCE_ONLY:
             raise
@@ -55,6 +55,10 @@ async def perform(step: Step, job: Job, parts: Parts) -> Event:
         if step is not Step.UPLOAD:  # nothing else reads the original
             raise
         return await _changed(job, parts, why=printable(str(error)))
+    folder = _folder(job, parts)
+    if folder.troubles and folder.is_over(step) and not folder.troubles:
+        log.info("folder-back", folder=job.folder)
+    return event
 
 
 def _account(job: Job, parts: Parts) -> AccountParts:
@@ -86,7 +90,10 @@ async def _while_it_answers(folder: FolderParts, call: Coroutine[Any, Any, Given
     raise FolderTrouble("gone", "the folder does not answer: does its share hang?")
 
 
-def _folder_weather(trouble: FolderTrouble, parts: Parts) -> Weather:
+def _folder_weather(trouble: FolderTrouble, step: Step, job: Job, parts: Parts) -> Weather:
+    """Said of the folder as well: whoever looks there is not to look for the job that waits."""
+    if _folder(job, parts).has_trouble(step, trouble.what, parts.clock.monotonic()):
+        log.error("folder-trouble", folder=job.folder, what=trouble.what)
     kind: e.WeatherKind = "disk" if trouble.kind == "disk" else "folder"
     return Weather(kind=kind, what=trouble.what, jitter=parts.random.random())
 
@@ -188,7 +195,7 @@ async def _changed(job: Job, parts: Parts, why: str = "the disk told otherwise a
     except FileNotFoundError:
         return e.Refused(failure=VANISHED)
     except FolderTrouble as trouble:
-        return e.Postponed(weather=_folder_weather(trouble, parts))
+        return e.Postponed(weather=_folder_weather(trouble, Step.UPLOAD, job, parts))
     if all(_is_same(now, then) for now, then in zip(originals, job.originals, strict=True)):
         what = f"the original is as it was claimed, and yet: {why}"
         return e.Postponed(weather=Weather(kind="disk", what=what, jitter=parts.random.random()))
@@ -217,7 +224,7 @@ async def changed_before_run(job: Job, parts: Parts) -> Event | None:
             if not await _unchanged(job, position, parts):
                 return await _changed(job, parts)
     except FolderTrouble as trouble:
-        return e.Postponed(weather=_folder_weather(trouble, parts))
+        return e.Postponed(weather=_folder_weather(trouble, Step.RUN, job, parts))
     return None
 
 
