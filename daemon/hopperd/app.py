@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import math
 import os
 import random
 import sys
-import time
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
 
-from hopperd import __version__, notify, signals
+from hopperd import __version__, notify
 from hopperd.capture.client import Client
 from hopperd.capture.limits import AccountLimits
-from hopperd.errors import ConfigurationError, ExitCode, LedgerError, LedgerInUse
+from hopperd.clock import WallClock
+from hopperd.errors import ConfigurationError, ExitCode
 from hopperd.folders.watch import Watch
 from hopperd.grounds import Grounds
 from hopperd.inspection import ChildPool
 from hopperd.invoices.content import sniff, tail_looks_unfinished
-from hopperd.ledger.choice import budget_of, open_ledger
+from hopperd.ledger.choice import budget_of
 from hopperd.ledger.store import Store
 from hopperd.logs import redaction
 from hopperd.mailroom import Mailroom
@@ -31,14 +30,11 @@ from hopperd.mending import audit_of
 from hopperd.neighbours import Neighbours, prepare_folder
 from hopperd.outlook import window_of
 from hopperd.pipeline.job import OPEN_STAGES, Export, JobId, Policy
-from hopperd.policies import limits_of as limits_of
-from hopperd.policies import policies_of as policies_of
-from hopperd.policies import policy_of as policy_of
-from hopperd.ports import LedgerTrouble, Pause
+from hopperd.policies import limits_of, policies_of, policy_of
+from hopperd.ports import Pause
 from hopperd.settings import Account, Folder, Settings, changes, load, reloaded
 from hopperd.settings.bucket_path import in_bucket
 from hopperd.threads import FileThreads
-from hopperd.web.control_socket import is_answered
 from hopperd.web.desk import FolderState
 from hopperd.web.homeless import homeless
 from hopperd.workers.answering import Answering
@@ -51,23 +47,8 @@ from hopperd.workers.upkeep import Upkeep
 
 log = structlog.get_logger("hopperd")
 
-COMMAND_SECONDS: Final = 10.0
-DATABASE_SECONDS: Final = 60.0
 MAILROOM_SECONDS: Final = 10.0
 INSPECTION: Final = (sys.executable, "-m", "hopperd.invoices.inspect_worker")
-
-
-class WallClock:
-    """The real clock."""
-
-    def now(self) -> float:
-        return time.time()
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
 
 
 class Daemon:
@@ -305,7 +286,7 @@ class Daemon:
         try:
             new = await asyncio.to_thread(load, self._settings.path)
         except ConfigurationError as error:
-            log.exception("reload-refused", problems=list(error.problems), kept="the configuration as it was")
+            log.error("reload-refused", problems=list(error.problems), kept="the configuration as it was")  # noqa: TRY400
             return
         applied, needs_restart = changes(self._settings, new)
         self._settings = reloaded(self._settings, new)
@@ -414,45 +395,3 @@ async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
 async def _close_later(client: Any, seconds: float) -> None:
     await asyncio.sleep(seconds)
     await client.close()
-
-
-async def _open_ledger(settings: Settings, node: str | None) -> Store:
-    """A command that reads the ledger itself (status, a health check) has it for a moment: that is no second daemon.
-    A database may still be starting, as this machine is."""
-    began = time.monotonic()
-    while True:
-        try:
-            return await asyncio.to_thread(open_ledger, settings, node=node)
-        except LedgerInUse:
-            if time.monotonic() > began + COMMAND_SECONDS or is_answered(settings.state):
-                raise
-        except LedgerTrouble as trouble:
-            if settings.ledger is None or time.monotonic() > began + DATABASE_SECONDS:
-                raise LedgerError(f"{trouble}.") from None
-        await asyncio.sleep(0.1)
-
-
-async def run_daemon(settings: Settings, *, once: bool = False, wait_seconds: float = 600.0) -> ExitCode:
-    """Open the ledger, prove the folders, run until told to stop. Raises HopperdError before it starts."""
-    # The ledger has a thread of its own: with Python's default of 5 ms a busy event loop would starve it.
-    sys.setswitchinterval(0.001)
-    for warning in settings.warnings:
-        log.warning("configuration", what=warning)
-    notify.tell("STATUS=opening the ledger")
-    neighbours = Neighbours(settings)
-    store = await _open_ledger(settings, neighbours.id)
-    try:
-        await neighbours.enter()
-        daemon = Daemon(settings, store, neighbours)
-        notify.tell("STATUS=proving the folders")
-        await daemon.prepare()
-        gc.freeze()  # what was made so far lives as long as we do: no collection need look at it again
-        signals.listen(daemon.stop, daemon.reload)
-        try:
-            with signals.waking(asyncio.get_running_loop()):
-                return await daemon.run(once=once, wait_seconds=wait_seconds)
-        finally:
-            await daemon.close()
-    finally:
-        await neighbours.leave()
-        await store.close()

@@ -19,7 +19,7 @@ TICK_SECONDS = 0.01
 
 
 def watch(report: str) -> None:
-    from hopperd import app
+    from hopperd import startup
 
     longest: dict[str, Any] = {
         "late_ms": 0.0,
@@ -28,7 +28,7 @@ def watch(report: str) -> None:
         "callback": "",
         "late_over_50": 0,
     }
-    run_handle, run_daemon = events.Handle._run, app.run_daemon
+    run_handle, run_daemon = events.Handle._run, startup.run_daemon
 
     def timed(handle: events.Handle) -> None:
         began, cpu = time.perf_counter(), time.thread_time()
@@ -60,7 +60,7 @@ def watch(report: str) -> None:
             ticking.cancel()
 
     events.Handle._run = timed  # type: ignore[method-assign]
-    app.run_daemon = watched
+    startup.run_daemon = watched
 
 
 if __name__ == "__main__":

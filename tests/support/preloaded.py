@@ -9,6 +9,7 @@ from hopperd.settings.table import Table
 
 MODULES = [
     "hopperd.__main__",
+    "hopperd.startup",
     "hopperd.app",
     *(
         f"hopperd.cli.{name}"

@@ -27,7 +27,6 @@ from unittest import mock
 import asyncio_throttle.throttler
 import structlog
 
-from hopperd.app import limits_of, policy_of
 from hopperd.capture.limits import AccountLimits
 from hopperd.folders import places
 from hopperd.folders.disk import HotFolder
@@ -38,6 +37,7 @@ from hopperd.invoices.content import sniff, tail_looks_unfinished
 from hopperd.ledger import migrate
 from hopperd.ledger.store import Store
 from hopperd.pipeline.job import OPEN_STAGES, Job
+from hopperd.policies import limits_of, policy_of
 from hopperd.ports import Budget, JobQuery, LedgerTrouble, ServiceTrouble, Verdict
 from hopperd.settings import Account, Folder
 from hopperd.workers.intake import Intake

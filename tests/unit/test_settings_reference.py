@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from hopperd.errors import ConfigurationError, CredentialsRefused, ExitCode, FolderIdentityError, LedgerInUse
 from hopperd.settings import Settings, StuckAfter, changes, load, reference_text, reloaded, schema
-from hopperd.settings.models import Account, Document, Folder, InspectionSettings, LogSettings, WebSettings
+from hopperd.settings.folder import Folder
+from hopperd.settings.models import Account, Document, InspectionSettings, LogSettings, WebSettings
 from hopperd.settings.sentences import keys
 from hopperd.settings.telling import HistoryLimits, NoticesSettings
 from tests.support.settings_page import PAGE, ROOT, SCHEMA, page, schema_text

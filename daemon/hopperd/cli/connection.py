@@ -216,8 +216,9 @@ def _open_ledger(settings: Settings) -> Any:
 
 
 def _at_the_ledger(store: Any, settings: Settings) -> Counter:
-    from hopperd.app import WallClock, policies_of
+    from hopperd.clock import WallClock
     from hopperd.mending import audit_of
+    from hopperd.policies import policies_of
     from hopperd.threads import FileThreads
     from hopperd.web.desk import Desk
 

@@ -65,8 +65,9 @@ def _whose(finding: dict[str, Any]) -> str:
 def _rebuild(config: Any, as_json: bool) -> int:
     import asyncio
 
-    from hopperd.app import WallClock, policies_of
+    from hopperd.clock import WallClock
     from hopperd.mending import rebuild
+    from hopperd.policies import policies_of
     from hopperd.ports import FolderTrouble, LedgerTrouble
 
     speak_of_trouble_only()

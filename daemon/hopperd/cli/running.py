@@ -22,9 +22,9 @@ def run(
 
     # Told to stop before there is anything to stop: nothing was begun, so end in peace.
     signal.signal(signal.SIGTERM, _end_in_peace)
-    from hopperd.app import run_daemon
     from hopperd.logs import configure
     from hopperd.settings import load
+    from hopperd.startup import run_daemon
 
     settings = load(config)
     configure(settings.log.level, settings.log.format)

@@ -5,7 +5,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hopperd.settings.bucket_path import SCHEME
-from hopperd.settings.models import KNOWN_EXPORT_FORMATS, Account, Folder
+from hopperd.settings.folder import KNOWN_EXPORT_FORMATS, Folder
+from hopperd.settings.models import Account
 from hopperd.settings.sentences import did_you_mean, nearest
 
 SINGLE_PATHS = ("in", "work", "out", "done", "failed")

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 
-from hopperd.settings.models import Account, Document, Folder, StuckAfter
+from hopperd.settings.folder import Folder, StuckAfter
+from hopperd.settings.models import Account, Document
 from hopperd.settings.sentences import Location, keys, nearest
 
 PREFIX = "HOPPERD_"

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from hopperd.settings.models import Document, Folder
+from hopperd.settings.folder import Folder
+from hopperd.settings.models import Document
 from hopperd.settings.telling import NoticesSettings
 from hopperd.settings.tokens import Found, read
 

@@ -12,8 +12,9 @@ from pydantic import SecretStr, ValidationError
 from hopperd.errors import ConfigurationError
 from hopperd.settings import checks, tokens
 from hopperd.settings.environment import layer, token_variable
+from hopperd.settings.folder import Folder
 from hopperd.settings.letter_secrets import Secrets, is_secret, of_hook, of_ledger, of_notices
-from hopperd.settings.models import Account, Document, Folder, Settings
+from hopperd.settings.models import Account, Document, Settings
 from hopperd.settings.overlaps import overlaps
 from hopperd.settings.sentences import Location, place, translate
 from hopperd.settings.table import Table

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hopperd.settings.models import Folder
+from hopperd.settings.folder import Folder
 
 PATIENCE_SECONDS: Final = 3.0
 

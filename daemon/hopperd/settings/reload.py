@@ -5,7 +5,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from hopperd.settings.models import Account, Document, Folder, Settings
+from hopperd.settings.folder import Folder
+from hopperd.settings.models import Account, Document, Settings
 
 _Table = TypeVar("_Table", bound=BaseModel)
 _Entry = TypeVar("_Entry", Account, Folder)

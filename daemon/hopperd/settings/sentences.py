@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from hopperd.settings.models import Account, Document, Folder, InspectionSettings, LogSettings, StuckAfter, WebSettings
+from hopperd.settings.folder import Folder, StuckAfter
+from hopperd.settings.models import Account, Document, InspectionSettings, LogSettings, WebSettings
 from hopperd.settings.telling import HistoryLimits, NoticesSettings
 
 Location = tuple[str | int, ...]
