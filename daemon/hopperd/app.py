@@ -39,8 +39,8 @@ from hopperd.settings import Account, Folder, Settings, changes, load, reloaded
 from hopperd.settings.bucket_path import in_bucket
 from hopperd.threads import FileThreads
 from hopperd.web.control_socket import is_answered
-from hopperd.web.desk import FolderState
 from hopperd.web.homeless import homeless
+from hopperd.web.live import FolderState
 from hopperd.workers.drain import Drain
 from hopperd.workers.intake import Intake
 from hopperd.workers.parts import AccountParts, FolderParts, Parts
@@ -330,7 +330,7 @@ class Daemon:
             task.add_done_callback(self._background.discard)
         limits.probe_now()
 
-    # ------------------------------------------------------------------------------- what the desk sees (web.Live)
+    # ------------------------------------------------------------------------------- what the window sees (web.live)
 
     def folder_state(self, folder: str) -> FolderState:
         intake = self._intakes[folder]

@@ -13,8 +13,8 @@ from hopperd.ports import Clock
 from hopperd.settings import Settings
 from hopperd.settings.bucket_path import in_bucket
 from hopperd.settings.web_tokens import web_tokens
-from hopperd.web.desk import Live
 from hopperd.web.health import Probes
+from hopperd.web.live import Live
 from hopperd.web.rights import Rights
 from hopperd.web.window import Window
 from hopperd.workers.pulse import Pulse

@@ -1,7 +1,7 @@
 """The control API over HTTP: the same handlers on the Unix socket of the state folder and on the web listener.
 
-Every answer is JSON; a refusal is `{"error": sentence}` with status 400 or 409. Nothing here decides anything: the
-desk does.
+Every answer is JSON; a refusal is `{"error": sentence}` with status 400 or 409. Nothing here decides
+anything: readings and orders do.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from hopperd.errors import HopperdError, LedgerError
 from hopperd.pipeline.job import JobId, Stage
 from hopperd.ports import FolderTrouble, JobQuery, LedgerTrouble
 from hopperd.web.control_socket import SOCKET_NAME
-from hopperd.web.desk import Desk, Refusal
 from hopperd.web.openapi import document
-from hopperd.web.orders import Order
+from hopperd.web.orders import Order, Orders
 from hopperd.web.overview import Overview
+from hopperd.web.readings import Readings
+from hopperd.web.refusal import Refusal
 from hopperd.web.rights import HEADERS
 from hopperd.web.stream import HEARTBEAT, Stream, TooManyReaders
 
@@ -91,21 +92,24 @@ async def _errors(
 class Api:
     """The handlers, whoever's request they answer."""
 
-    def __init__(self, desk: Desk, backup: Backup, fsck: Fsck, overview: Overview, stream: Stream) -> None:
-        self._desk = desk
+    def __init__(
+        self, readings: Readings, orders: Orders, backup: Backup, fsck: Fsck, overview: Overview, stream: Stream
+    ) -> None:
+        self._readings = readings
+        self._orders = orders
         self._backup = backup
         self._fsck = fsck
         self._overview = overview
         self._stream = stream
 
     async def status(self, request: web.Request) -> web.Response:
-        return web.json_response(await self._desk.status())
+        return web.json_response(await self._readings.status())
 
     async def jobs(self, request: web.Request) -> web.Response:
-        return web.json_response(await self._desk.jobs(query_from(request.query.get)))
+        return web.json_response(await self._readings.jobs(query_from(request.query.get)))
 
     async def job(self, request: web.Request) -> web.Response:
-        return web.json_response(await self._desk.story(request.query["name"]))
+        return web.json_response(await self._readings.story(request.query["name"]))
 
     async def overview(self, request: web.Request) -> web.Response:
         return web.json_response(await self._overview.document())
@@ -133,7 +137,7 @@ class Api:
     async def export(self, request: web.Request) -> web.StreamResponse:
         """One export as it was delivered, and nothing else that may lie at its path by now."""
         return web.Response(
-            body=await self._desk.exported(JobId(request.query["job"]), int(request.query["number"])),
+            body=await self._readings.exported(JobId(request.query["job"]), int(request.query["number"])),
             content_type="application/octet-stream",
             headers={"Content-Disposition": "attachment"},
         )
@@ -142,15 +146,15 @@ class Api:
         return web.json_response(document())
 
     async def order(self, request: web.Request) -> web.Response:
-        return web.json_response(await self._desk.order(order_from(await _body(request))))
+        return web.json_response(await self._orders.order(order_from(await _body(request))))
 
     async def pause(self, request: web.Request) -> web.Response:
         kind, name, why = await _target(request)
-        return web.json_response(await self._desk.pause(kind, name, why))
+        return web.json_response(await self._orders.pause(kind, name, why))
 
     async def resume(self, request: web.Request) -> web.Response:
         kind, name, _ = await _target(request)
-        return web.json_response(await self._desk.resume(kind, name))
+        return web.json_response(await self._orders.resume(kind, name))
 
     async def backup(self, request: web.Request) -> web.Response:
         body = await _body(request)

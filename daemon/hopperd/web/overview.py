@@ -14,8 +14,8 @@ from hopperd.pipeline.events import Claimed, Event
 from hopperd.pipeline.job import Job, Stage
 from hopperd.pipeline.receipt import iso
 from hopperd.ports import Clock, JobQuery, LedgerTrouble
-from hopperd.web.desk import Desk
 from hopperd.web.flow import DAY_SECONDS, Flow
+from hopperd.web.readings import Readings
 from hopperd.web.stream import Stream
 
 log = structlog.get_logger("hopperd.web")
@@ -34,8 +34,8 @@ class Ended(Protocol):
 
 
 class Overview:
-    def __init__(self, desk: Desk, clock: Clock, stream: Stream, rights: dict[str, bool], ended: Ended) -> None:
-        self._desk = desk
+    def __init__(self, readings: Readings, clock: Clock, stream: Stream, rights: dict[str, bool], ended: Ended) -> None:
+        self._readings = readings
         self._clock = clock
         self._stream = stream
         self._rights = rights
@@ -53,8 +53,8 @@ class Overview:
     async def document(self) -> dict[str, Any]:
         """The whole page, but for one job's story."""
         now = self._clock.now()
-        status = await self._desk.status()
-        failed = await self._desk.jobs(JobQuery(failed=True, limit=FAILED_SHOWN))
+        status = await self._readings.status()
+        failed = await self._readings.jobs(JobQuery(failed=True, limit=FAILED_SHOWN))
         return status | {
             "failed": failed["jobs"],
             "more_failed": failed["next"] is not None,

@@ -1,4 +1,4 @@
-"""The window: everything people and programs look through, joined: desk, stream, metrics, health, both listeners."""
+"""The window: all that people and programs look through: readings, orders, stream, metrics, health, listeners."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from hopperd.pipeline.job import Job
 from hopperd.ports import Clock, Ledger
 from hopperd.settings import Settings
 from hopperd.web.control import Api, Backup, Fsck, make_control_app, serve_socket
-from hopperd.web.desk import Desk, Live
 from hopperd.web.health import Health, Probes
 from hopperd.web.listener import LARGEST_WEB_BODY_BYTES, STATIC_PATHS, add_health, add_page, serve_web
+from hopperd.web.live import Live
 from hopperd.web.metrics import CONTENT_TYPE, Metrics
+from hopperd.web.orders import Orders
 from hopperd.web.overview import Ended, Overview
+from hopperd.web.readings import Readings
 from hopperd.web.rights import Rights, guard
 from hopperd.web.stream import Stream
 from hopperd.web.traces import traces_of
@@ -44,9 +46,10 @@ class Window:
         self._traces = traces_of()
         self.stream = Stream()
         self._rights = rights
-        self._desk = Desk(ledger, settings, clock, live)
+        self._readings = Readings(ledger, settings, clock, live)
+        self._orders = Orders(ledger, settings, clock, live)
         told = {"acting": bool(self._rights.act_token), "exports": bool(self._rights.read_token)}
-        self._overview = Overview(self._desk, clock, self.stream, told, ledger.ended_since)
+        self._overview = Overview(self._readings, clock, self.stream, told, ledger.ended_since)
         self._health = Health(probes, clock.monotonic)
 
     # --------------------------------------------------------------------------------- what the ledger tells
@@ -65,7 +68,7 @@ class Window:
     @contextlib.asynccontextmanager
     async def open(self, backup: Backup, fsck: Fsck) -> AsyncIterator[None]:
         """Answer on the socket and, where there is one, on the web listener."""
-        api = Api(self._desk, backup, fsck, self._overview, self.stream)
+        api = Api(self._readings, self._orders, backup, fsck, self._overview, self.stream)
         ticking = asyncio.create_task(self._overview.run(), name="overview")
         try:
             async with (
@@ -93,7 +96,7 @@ class Window:
         return app
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        status: Mapping[str, Any] = await self._desk.status()
-        cells = await self._desk.cells()
+        status: Mapping[str, Any] = await self._readings.status()
+        cells = await self._readings.cells()
         body = self.metrics.rendered(status, cells, self._probes.ages(), len(self.stream), self._clock.now())
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
