@@ -5,28 +5,33 @@ Orders are events like any other: the machine says whether they are possible, th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from hopperd.errors import Stale, TransitionError
 from hopperd.pipeline.events import Event, Forgotten, PutOnHold, Released, Retried
-from hopperd.pipeline.job import OPEN_STAGES, Hold, Job, JobId, Policy, Stage
+from hopperd.pipeline.job import FAILED_STAGES, OPEN_STAGES, Hold, Job, JobId, Policy, Stage
 from hopperd.pipeline.machine import advance
 from hopperd.ports import Clock, JobQuery, Ledger, Pause
 from hopperd.settings import Settings
-from hopperd.web.finding import LISTED_AT_ONCE, file_of, find
+from hopperd.web.finding import LISTED_AT_ONCE, Found, file_of, find
 from hopperd.web.live import Live
 from hopperd.web.refusal import Refusal
 
 STALE_TRIES: Final = 5
+CANDIDATES_TOLD: Final = 5
+MOST_LOOKED_AT: Final = 50_000
 
 OrderName = Literal["retry", "hold", "release", "forget"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """An order to jobs: named one by one (job id, file name, task number), or in bulk."""
+    """An order to jobs named one by one (job id, file name, task id or number), or to many at once.
+
+    `failed` and `folder` say which many; where jobs are named, they narrow what a name may mean.
+    """
 
     name: OrderName
     jobs: tuple[str, ...] = ()
@@ -68,35 +73,31 @@ class Orders:
         return {"order": order.name, "did": did, "refused": refused}
 
     async def _meant(self, order: Order, refused: list[dict[str, Any]]) -> list[Job]:
+        if order.folder is not None:
+            self._known("folder", order.folder)
+        if not order.jobs:
+            return await self._in_bulk(order)
+        stages = FAILED_STAGES if order.failed else None
         meant: dict[JobId, Job] = {}
         for text in order.jobs:
-            found = await find(self._ledger, text)
-            if not found:
-                refused.append({"job": None, "file": text, "why": "no such job"})
-            if len(found) > 1 and not order.failed and order.folder is None:
-                candidates = [job for job in found if suits(order.name, job)]
-                if len(candidates) != 1:
-                    why = f"{len(found)} jobs match; name one by its id"
-                    refused.append({"job": None, "file": text, "why": why})
-                    continue
-                found = candidates
-            meant |= {job.id: job for job in found}
-        if order.failed or (order.folder is not None and not order.jobs):
-            meant |= await self._in_bulk(order)
+            found = await find(self._ledger, text, folder=order.folder, stages=stages, most=MOST_LOOKED_AT)
+            if (job := found.one) is not None:
+                meant[job.id] = job
+            else:
+                refused.append({"job": None, "file": text, "why": why_nobody(order, found)})
         return list(meant.values())
 
-    async def _in_bulk(self, order: Order) -> dict[JobId, Job]:
-        if order.folder is not None and order.folder not in self._folders:
-            raise Refusal(f"There is no folder {order.folder!r}; there are: {', '.join(self._folders)}.")
-        stages = (Stage.FAILED, Stage.ABANDONED) if order.failed else OPEN_STAGES
-        meant: dict[JobId, Job] = {}
-        query = JobQuery(stages=stages, folder=order.folder, limit=LISTED_AT_ONCE)
-        while True:
-            page = await self._ledger.page(query)
-            meant |= {job.id: job for job in page if suits(order.name, job)}
-            if len(page) < query.limit:
-                return meant
-            query = replace(query, before=page[-1].id)
+    async def _in_bulk(self, order: Order) -> list[Job]:
+        meant: list[Job] = []
+        for stages in stages_in_bulk(order):
+            query = JobQuery(stages=stages, folder=order.folder, limit=LISTED_AT_ONCE)
+            while True:
+                page = await self._ledger.page(query)
+                meant += [job for job in page if suits(order.name, job)]
+                if len(page) < query.limit:
+                    break
+                query = replace(query, before=page[-1].id)
+        return meant
 
     async def _order_one(self, order: Order, job: Job) -> dict[str, Any]:
         if order.name == "forget" and not job.is_open:
@@ -133,6 +134,8 @@ class Orders:
     def _event(self, order: Order, job: Job) -> Event:
         match order.name:
             case "retry":
+                if job.hold is not None:
+                    raise Refusal(f"it is held ({job.hold.what}); release lets it go on")
                 if job.stage is Stage.DONE:
                     raise Refusal('it is done; to capture it again put the file in again (on_duplicate = "again")')
                 return Retried()
@@ -190,16 +193,43 @@ class Orders:
                 await self._live.pause_folder(name, pause)
 
 
+def stages_in_bulk(order: Order) -> list[tuple[Stage, ...]]:
+    """The stages to go through, one part after the other: each part is what an index of the ledger answers."""
+    if order.failed:
+        return [FAILED_STAGES]
+    if order.folder is None:
+        return []
+    return [OPEN_STAGES, (Stage.FAILED,)] if order.name == "retry" else [OPEN_STAGES]
+
+
 def suits(order: OrderName, job: Job) -> bool:
+    """Whether a job is meant by an order to many: nobody said that it is held, or not, on purpose."""
     match order:
-        case "retry":
-            return job.stage in (Stage.FAILED, Stage.ABANDONED) or job.is_open
-        case "hold":
-            return job.is_open and job.hold is None
+        case "retry" | "hold":
+            return job.hold is None
         case "release":
             return job.hold is not None
         case "forget":
             return True
+
+
+def why_nobody(order: Order, found: Found) -> str:
+    """Why a text names no job to order about, and how to name one. An order takes no guess."""
+    among = " among the failed jobs" if order.failed else ""
+    among += f"{' of' if among else ' in'} folder {order.folder}" if order.folder is not None else ""
+    if len(found.named) > 1:
+        many = len(found.named) if found.is_all else f"more than {len(found.named) - 1}"
+        return f"{many} jobs{among} are named so: {_told(found.named)}; name one by its id"
+    if not found.is_all:
+        return f"the names of more than {MOST_LOOKED_AT} jobs{among} contain it; name the one that is meant by its id"
+    if found.alike:
+        return f"no job{among} is named so; a search finds {_told(found.alike)}; name one by its id or its whole name"
+    return f"no such job{among}"
+
+
+def _told(jobs: Sequence[Job]) -> str:
+    told = [f"{job.id} ({job.folder}/{file_of(job)}, {job.stage})" for job in jobs]
+    return ", ".join(told[:CANDIDATES_TOLD]) + (", and others" if len(told) > CANDIDATES_TOLD else "")
 
 
 def what_was_done(order: Order, before: Job, after: Job) -> str:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 from hopperd import __version__
-from hopperd.pipeline.job import OPEN_STAGES, Job, JobId, Stage
+from hopperd.pipeline.job import FAILED_STAGES, OPEN_STAGES, Job, JobId, Stage
 from hopperd.pipeline.naming import shown
 from hopperd.pipeline.receipt import iso
 from hopperd.ports import BacklogCell, Clock, Doubts, FolderTrouble, JobQuery, Ledger
@@ -27,7 +27,6 @@ NEEDS_PERSON_SHOWN: Final = 50
 DOUBTS_SHOWN_SECONDS: Final = 7 * 86400.0
 FAILED_SHOWN: Final = 20
 FAILED_SHOWN_SECONDS: Final = 86400.0
-FAILED_STAGES: Final = (Stage.ABANDONED, Stage.FAILED)
 
 
 class Readings:
@@ -180,12 +179,13 @@ class Readings:
     async def story(self, text: str) -> dict[str, Any]:
         """One job by its id, its file's name, or the number or id of its task; all that match, if there are several."""
         found = await find(self._ledger, text)
-        if not found:
+        matches = found.named or found.alike
+        if not matches:
             raise Refusal(f"No job is known by {text!r}: `hopperd list` shows what there is.")
         now = self._clock.now()
-        if len(found) > 1:
-            return {"matches": [job_line(job, now) for job in found]}
-        job = found[0]
+        if len(matches) > 1:
+            return {"matches": [job_line(job, now) for job in matches]}
+        job = matches[0]
         where = self._where(job)
         if job.is_open and (node := await self._ledger.carrier(job.id)) is not None:
             where["node"] = node
