@@ -88,16 +88,16 @@ class Orders:
         return list(meant.values())
 
     async def _in_bulk(self, order: Order) -> list[Job]:
-        meant: list[Job] = []
+        meant: dict[JobId, Job] = {}
         for stages in stages_in_bulk(order):
             query = JobQuery(stages=stages, folder=order.folder, limit=LISTED_AT_ONCE)
             while True:
                 page = await self._ledger.page(query)
-                meant += [job for job in page if suits(order.name, job)]
+                meant |= {job.id: job for job in page if suits(order.name, job)}
                 if len(page) < query.limit:
                     break
                 query = replace(query, before=page[-1].id)
-        return meant
+        return list(meant.values())
 
     async def _order_one(self, order: Order, job: Job) -> dict[str, Any]:
         if order.name == "forget" and not job.is_open:
