@@ -126,35 +126,36 @@ class _ByOurselves:
         self._store = store
         self._fsck = fsck
 
-    async def _answer(self, answer: Awaitable[dict[str, Any]]) -> dict[str, Any]:
+    async def _answer(self, question: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+        from hopperd.web.asked import NotUnderstood
         from hopperd.web.refusal import Refusal
 
         try:
-            return await answer
-        except Refusal as refusal:
-            raise NotPossible(str(refusal)) from None
+            return await question()
+        except (NotUnderstood, Refusal) as no:
+            raise NotPossible(str(no)) from None
 
     async def status(self) -> dict[str, Any]:
-        return await self._answer(self._readings.status())
+        return await self._answer(lambda: self._readings.status())
 
     async def jobs(self, query: Mapping[str, str]) -> dict[str, Any]:
-        from hopperd.web.control import query_from
+        from hopperd.web.asked import query_from
 
-        return await self._answer(self._readings.jobs(query_from(query.get)))
+        return await self._answer(lambda: self._readings.jobs(query_from(query.get)))
 
     async def story(self, name: str) -> dict[str, Any]:
-        return await self._answer(self._readings.story(name))
+        return await self._answer(lambda: self._readings.story(name))
 
     async def order(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        from hopperd.web.control import order_from
+        from hopperd.web.asked import order_from
 
-        return await self._answer(self._orders.order(order_from(body)))
+        return await self._answer(lambda: self._orders.order(order_from(body)))
 
     async def pause(self, kind: Literal["account", "folder"], name: str, why: str) -> dict[str, Any]:
-        return await self._answer(self._orders.pause(kind, name, why))
+        return await self._answer(lambda: self._orders.pause(kind, name, why))
 
     async def resume(self, kind: Literal["account", "folder"], name: str) -> dict[str, Any]:
-        return await self._answer(self._orders.resume(kind, name))
+        return await self._answer(lambda: self._orders.resume(kind, name))
 
     async def backup(self, path: Path) -> dict[str, Any]:
         from hopperd.web.control import said
