@@ -86,7 +86,7 @@ class Daemon:
         self._pulse = Pulse(self._clock.monotonic)
         self._grounds = Grounds(settings.state)
         self._open: dict[str, int] = {}
-        self._window = window_of(store, settings, self._clock, self, self._pulse)
+        self._window = window_of(store, lambda: self._settings, self._clock, self, self._pulse)
         self._parts = Parts(
             ledger=store,
             clock=self._clock,

@@ -39,7 +39,7 @@ class Office:
         settings = Settings(state=state, folders=folders)
         self.store = Store.open_state(str(state / "ledger"), inline=True)
         self.orders = Orders(self.store, settings, CLOCK, None)
-        self.readings = Readings(self.store, settings, CLOCK, None)
+        self.readings = Readings(self.store, lambda: settings, CLOCK, None)
 
     async def open(self, *jobs: Job) -> None:
         for one in jobs:

@@ -235,7 +235,7 @@ def _at_the_ledger(store: Any, settings: Settings) -> Counter:
         finally:
             await threads.end()
 
-    readings, orders = Readings(store, settings, clock, None), Orders(store, settings, clock, None, policies)
+    readings, orders = Readings(store, lambda: settings, clock, None), Orders(store, settings, clock, None, policies)
     return _ByOurselves(readings, orders, store, fsck)
 
 

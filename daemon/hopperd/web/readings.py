@@ -6,7 +6,7 @@ daemon runs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from hopperd.pipeline.job import FAILED_STAGES, OPEN_STAGES, Job, JobId, Stage
 from hopperd.pipeline.naming import shown
 from hopperd.pipeline.receipt import iso
 from hopperd.ports import BacklogCell, Clock, Doubts, FolderTrouble, JobQuery, Ledger
-from hopperd.settings import Settings
+from hopperd.settings import Folder, Settings
 from hopperd.web.exported import handed_out
 from hopperd.web.finding import find
 from hopperd.web.homeless import homeless
@@ -30,14 +30,17 @@ FAILED_SHOWN_SECONDS: Final = 86400.0
 
 
 class Readings:
-    """`live` is the running daemon, None where none runs."""
+    """`live` is the running daemon, None where none runs; `configured` tells the settings as they are by now."""
 
-    def __init__(self, ledger: Ledger, settings: Settings, clock: Clock, live: Live | None) -> None:
+    def __init__(self, ledger: Ledger, configured: Callable[[], Settings], clock: Clock, live: Live | None) -> None:
         self._ledger = ledger
-        self._settings = settings
+        self._configured = configured
         self._clock = clock
         self._live = live
-        self._folders = {folder.name: folder for folder in settings.folders}
+
+    @property
+    def _folders(self) -> dict[str, Folder]:
+        return {folder.name: folder for folder in self._configured().folders}
 
     async def status(self) -> dict[str, Any]:
         now = self._clock.now()
@@ -68,7 +71,7 @@ class Readings:
             "held": [job_line(job, now) for job in held],
             "waiting_for_person": [job_line(job, now) for job in waiting],
             "stuck": await self._stuck(now, open_cells),
-            "homeless": homeless(open_cells, self._folders, self._settings.accounts),
+            "homeless": homeless(open_cells, self._folders, self._configured().accounts),
             "failed": [job_line(job, now) for job in failed],
         }
 
@@ -101,7 +104,7 @@ class Readings:
 
     async def _history(self, now: float) -> dict[str, Any]:
         oldest = await self._ledger.oldest_finished()
-        limits = self._settings.history
+        limits = self._configured().history
         age = round(max(0.0, now - oldest), 3) if oldest is not None else None
         return {"days": limits.days, "rows": limits.rows, "oldest_seconds": age}
 
@@ -156,7 +159,7 @@ class Readings:
     async def _account_lines(self) -> list[dict[str, Any]]:
         recorded = await self._ledger.account_pauses()
         lines = []
-        for name in self._settings.accounts:
+        for name in self._configured().accounts:
             pause = recorded.get(name)
             line: dict[str, Any] = {"account": name}
             if self._live is not None:
@@ -170,11 +173,8 @@ class Readings:
         now = self._clock.now()
         found = await self._ledger.page(query)
         more = found[-1].id if len(found) == query.limit else None
-        return {"jobs": [job_line(job, now, self._stuck_after(job)) for job in found], "next": more}
-
-    def _stuck_after(self, job: Job) -> float | None:
-        folder = self._folders.get(job.folder)
-        return folder.stuck_after.of(job.stage.value) if folder is not None else None
+        folders = self._folders
+        return {"jobs": [job_line(job, now, _stuck_after(folders.get(job.folder), job)) for job in found], "next": more}
 
     async def story(self, text: str) -> dict[str, Any]:
         """One job by its id, its file's name, or the number or id of its task; all that match, if there are several."""
@@ -216,3 +216,7 @@ class Readings:
             return await handed_out(job.delivered_exports[number], partial(self._live.read_export, job.folder))
         except FolderTrouble as trouble:
             raise Refusal(f"It cannot be read now: {trouble.what}.") from None
+
+
+def _stuck_after(folder: Folder | None, job: Job) -> float | None:
+    return folder.stuck_after.of(job.stage.value) if folder is not None else None

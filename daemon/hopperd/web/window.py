@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Literal, Protocol
 
 from aiohttp import web
@@ -34,20 +34,30 @@ class Source(Ledger, Protocol):
 
 
 class Window:
-    """`recorded` and `answered` are told by the ledger of everything that became durable."""
+    """`recorded` and `answered` are told by the ledger of everything that became durable.
+
+    `configured` tells the settings, of which a reload changes some: not where the window listens, nor what folders and
+    accounts there are.
+    """
 
     def __init__(
-        self, ledger: Source, settings: Settings, clock: Clock, live: Live, rights: Rights, probes: Probes
+        self,
+        ledger: Source,
+        configured: Callable[[], Settings],
+        clock: Clock,
+        live: Live,
+        rights: Rights,
+        probes: Probes,
     ) -> None:
-        self._settings = settings
+        self._settings = configured()
         self._clock = clock
         self._probes = probes
         self.metrics = Metrics()
         self._traces = traces_of()
         self.stream = Stream()
         self._rights = rights
-        self._readings = Readings(ledger, settings, clock, live)
-        self._orders = Orders(ledger, settings, clock, live)
+        self._readings = Readings(ledger, configured, clock, live)
+        self._orders = Orders(ledger, self._settings, clock, live)
         told = {"acting": bool(self._rights.act_token), "exports": bool(self._rights.read_token)}
         self._overview = Overview(self._readings, clock, self.stream, told, ledger.ended_since)
         self._health = Health(probes, clock.monotonic)
