@@ -35,8 +35,8 @@ from hopperd.ports import Pause
 from hopperd.settings import Account, Folder, Settings, changes, load, reloaded
 from hopperd.settings.bucket_path import in_bucket
 from hopperd.threads import FileThreads
-from hopperd.web.desk import FolderState
 from hopperd.web.homeless import homeless
+from hopperd.web.live import FolderState
 from hopperd.workers.answering import Answering
 from hopperd.workers.drain import Drain
 from hopperd.workers.intake import Intake
@@ -68,7 +68,7 @@ class Daemon:
         self._pulse = Pulse(self._clock.monotonic)
         self._grounds = Grounds(settings.state)
         self._open: dict[str, int] = {}
-        self._window = window_of(store, settings, self._clock, self, self._pulse)
+        self._window = window_of(store, lambda: self._settings, self._clock, self, self._pulse)
         self._parts = Parts(
             ledger=store,
             clock=self._clock,
@@ -317,7 +317,7 @@ class Daemon:
             task.add_done_callback(self._background.discard)
         limits.probe_now()
 
-    # ------------------------------------------------------------------------------- what the desk sees (web.Live)
+    # ------------------------------------------------------------------------------- what the window sees (web.live)
 
     def folder_state(self, folder: str) -> FolderState:
         intake = self._intakes[folder]

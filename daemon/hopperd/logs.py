@@ -9,7 +9,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Collection, MutableMapping
+from collections.abc import Collection, Mapping, MutableMapping
 from typing import Any, Literal
 
 import structlog
@@ -34,14 +34,27 @@ class Redaction:
 
     def __call__(self, _: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         for key, value in event.items():
-            if isinstance(value, str):
-                event[key] = self._clean(value)
+            if value is not None:
+                event[key] = self.clean(value) if isinstance(value, str) else self._cleaned(value)
         return event
 
-    def _clean(self, text: str) -> str:
+    def clean(self, text: str) -> str:
         for secret in self._secrets:
-            text = text.replace(secret, "[secret]")
+            if secret in text:
+                text = text.replace(secret, "[secret]")
         return text
+
+    def _cleaned(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.clean(value)
+        if value is None or isinstance(value, int | float):
+            return value
+        if isinstance(value, Mapping):
+            return {self._cleaned(key): self._cleaned(inner) for key, inner in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self._cleaned(one) for one in value]
+        text = repr(value)  # as it will be written
+        return value if (cleaned := self.clean(text)) == text else cleaned
 
 
 redaction = Redaction()
@@ -68,14 +81,16 @@ def _with_priority(_: Any, method: str, line: str) -> str:
     return f"<{_PRIORITIES.get(method, 6)}>{line}"
 
 
+def _console_renderer() -> structlog.dev.ConsoleRenderer:
+    """Tracebacks come to it as text, made clean: its own would show the values of variables."""
+    plain = structlog.dev.plain_traceback
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=24, exception_formatter=plain)
+
+
 def configure(level: str, form: Literal["auto", "json", "console"]) -> None:
     """Once, at the start of a long-running command."""
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
-    renderers: list[Any] = (
-        [_escape, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=24)]
-        if console
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    )
+    renderers: list[Any] = [_escape, _console_renderer()] if console else [structlog.processors.JSONRenderer()]
     if not console and _is_journal():
         renderers.append(_with_priority)
     structlog.configure(
@@ -83,7 +98,8 @@ def configure(level: str, form: Literal["auto", "json", "console"]) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            redaction,
+            structlog.processors.format_exc_info,
+            redaction,  # after everything that adds words
             *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),

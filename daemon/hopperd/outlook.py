@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from hopperd.grounds import Grounds
@@ -13,15 +13,16 @@ from hopperd.ports import Clock
 from hopperd.settings import Settings
 from hopperd.settings.bucket_path import in_bucket
 from hopperd.settings.web_tokens import web_tokens
-from hopperd.web.desk import Live
 from hopperd.web.health import Probes
+from hopperd.web.live import Live
 from hopperd.web.rights import Rights
 from hopperd.web.window import Window
 from hopperd.workers.pulse import Pulse
 
 
-def window_of(store: Store, settings: Settings, clock: Clock, live: Live, pulse: Pulse) -> Window:
+def window_of(store: Store, configured: Callable[[], Settings], clock: Clock, live: Live, pulse: Pulse) -> Window:
     """The window of one daemon; the ledger tells it of everything that becomes durable."""
+    settings = configured()
     tokens = web_tokens(settings.web)
     rights = Rights(read_token=tokens.read.get_secret_value(), act_token=tokens.act.get_secret_value())
     redaction.know([rights.read_token, rights.act_token])
@@ -46,6 +47,6 @@ def window_of(store: Store, settings: Settings, clock: Clock, live: Live, pulse:
         silent=pulse.silent,
         ages=ages,
     )
-    window = Window(store, settings, clock, live, rights, probes)
+    window = Window(store, configured, clock, live, rights, probes)
     store.listener = window
     return window

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -275,3 +276,15 @@ def test_jobs_of_a_folder_that_was_renamed_are_said_to_stand_still_wherever_one_
         for said in (line.command("status").stdout, line.command("check").stdout):
             assert "folder us is not in the configuration" in said
         assert "homeless" in line.tail(200)
+
+
+def test_status_tells_what_a_reload_has_changed(tmp_path: Path) -> None:
+    with Line(tmp_path, folder="done_days = 5") as line:
+        line.start_sandbox()
+        line.started()
+        assert line.folder()["originals"]["done_days"] == 5
+        line.configure(folder="done_days = 9")
+        assert line.daemon is not None
+        line.daemon.send_signal(signal.SIGHUP)
+        line.wait_for(lambda: line.events("reloaded"), "the reload")
+        assert line.folder()["originals"]["done_days"] == 9

@@ -68,6 +68,7 @@ MEANINGS = {
     "session was ended. It connects anew when it goes on.",
     "not-repaired": "`fsck --repair` could not heal a finding.",
     "not-traced": "Traces are asked for and the packages for them are not installed.",
+    "overview-failed": "What the page shows met a mistake of ours; it is tried again. Please report it.",
     "left-to-others": "Other nodes reach the service and this one does not: its jobs are theirs to go on with.",
     "notices-let-go": "Too many notices wait for their channel; the oldest were let go.",
     "notices-sent": "Notices were sent to their channel.",

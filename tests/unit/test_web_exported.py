@@ -8,6 +8,7 @@ import pytest
 
 from hopperd.pipeline.job import Export
 from hopperd.web.exported import LARGEST_BYTES, handed_out
+from hopperd.web.refusal import Refusal
 
 CONTENT = b"an export"
 EXPORT = Export(name=b"a.csv", staged_as="0", sha256=hashlib.sha256(CONTENT).hexdigest(), size_bytes=len(CONTENT))
@@ -23,7 +24,7 @@ async def test_what_was_delivered_is_handed_out_and_nothing_else() -> None:
 
     assert await handed_out(EXPORT, read) == CONTENT
     for lies_there in (b"", CONTENT + b"!", b"another1!"):  # noqa: B007 (`read` gives it)
-        with pytest.raises(ValueError, match="picked it up"):
+        with pytest.raises(Refusal, match="picked it up"):
             await handed_out(EXPORT, read)
 
 
@@ -33,5 +34,5 @@ async def test_one_that_would_fill_the_memory_is_not_read() -> None:
         raise AssertionError(f"{export.name!r} was read")
 
     large = Export(name=b"a.csv", staged_as="0", sha256="", size_bytes=LARGEST_BYTES + 1)
-    with pytest.raises(ValueError, match="too large"):
+    with pytest.raises(Refusal, match="too large"):
         await handed_out(large, read)

@@ -50,7 +50,7 @@ class Counter(Protocol):
 
 
 class NotPossible(HopperdError):
-    """The desk refused; its sentence says why."""
+    """It was refused; the sentence says why."""
 
 
 class _OverSocket:
@@ -116,42 +116,46 @@ class _OverSocket:
 
 
 class _ByOurselves:
-    """Asks the desk in this very process; no daemon runs."""
+    """Answers in this very process; no daemon runs."""
 
-    def __init__(self, desk: Any, store: Any, fsck: Callable[[bool], Awaitable[dict[str, Any]]]) -> None:
-        self._desk = desk
+    def __init__(
+        self, readings: Any, orders: Any, store: Any, fsck: Callable[[bool], Awaitable[dict[str, Any]]]
+    ) -> None:
+        self._readings = readings
+        self._orders = orders
         self._store = store
         self._fsck = fsck
 
-    async def _answer(self, answer: Awaitable[dict[str, Any]]) -> dict[str, Any]:
-        from hopperd.web.desk import Refusal
+    async def _answer(self, question: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+        from hopperd.web.asked import NotUnderstood
+        from hopperd.web.refusal import Refusal
 
         try:
-            return await answer
-        except Refusal as refusal:
-            raise NotPossible(str(refusal)) from None
+            return await question()
+        except (NotUnderstood, Refusal) as no:
+            raise NotPossible(str(no)) from None
 
     async def status(self) -> dict[str, Any]:
-        return await self._answer(self._desk.status())
+        return await self._answer(lambda: self._readings.status())
 
     async def jobs(self, query: Mapping[str, str]) -> dict[str, Any]:
-        from hopperd.web.control import query_from
+        from hopperd.web.asked import query_from
 
-        return await self._answer(self._desk.jobs(query_from(query.get)))
+        return await self._answer(lambda: self._readings.jobs(query_from(query.get)))
 
     async def story(self, name: str) -> dict[str, Any]:
-        return await self._answer(self._desk.story(name))
+        return await self._answer(lambda: self._readings.story(name))
 
     async def order(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        from hopperd.web.control import order_from
+        from hopperd.web.asked import order_from
 
-        return await self._answer(self._desk.order(order_from(body)))
+        return await self._answer(lambda: self._orders.order(order_from(body)))
 
     async def pause(self, kind: Literal["account", "folder"], name: str, why: str) -> dict[str, Any]:
-        return await self._answer(self._desk.pause(kind, name, why))
+        return await self._answer(lambda: self._orders.pause(kind, name, why))
 
     async def resume(self, kind: Literal["account", "folder"], name: str) -> dict[str, Any]:
-        return await self._answer(self._desk.resume(kind, name))
+        return await self._answer(lambda: self._orders.resume(kind, name))
 
     async def backup(self, path: Path) -> dict[str, Any]:
         from hopperd.web.control import said
@@ -220,7 +224,8 @@ def _at_the_ledger(store: Any, settings: Settings) -> Counter:
     from hopperd.mending import audit_of
     from hopperd.policies import policies_of
     from hopperd.threads import FileThreads
-    from hopperd.web.desk import Desk
+    from hopperd.web.orders import Orders
+    from hopperd.web.readings import Readings
 
     clock, policies = WallClock(), policies_of(settings)
 
@@ -231,7 +236,8 @@ def _at_the_ledger(store: Any, settings: Settings) -> Counter:
         finally:
             await threads.end()
 
-    return _ByOurselves(Desk(store, settings, clock, None, policies), store, fsck)
+    readings, orders = Readings(store, lambda: settings, clock, None), Orders(store, settings, clock, None, policies)
+    return _ByOurselves(readings, orders, store, fsck)
 
 
 def speak_of_trouble_only() -> None:

@@ -12,16 +12,23 @@ from hopperd.cli.terminal import note
 from hopperd.errors import ConfigurationError, ExitCode
 from hopperd.settings import load
 
-Jobs = Annotated[list[str] | None, typer.Argument(metavar="JOB-or-FILE...", help="Job ids, file names, task numbers.")]
-InFolder = Annotated[str | None, typer.Option("--folder", help="All jobs of this hot folder.")]
-Failed = Annotated[bool, typer.Option("--failed", help="All jobs that failed.")]
+Jobs = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="JOB-or-FILE...", help="Job ids, whole file names, task ids or numbers."),
+]
+Failed = Annotated[bool, typer.Option("--failed", help="Only jobs that failed; without names, all of them.")]
+
+
+def _in_folder(all_of_them: str) -> Any:
+    """An order to many takes those it can do something for."""
+    return typer.Option("--folder", help=f"Only jobs of this hot folder; without names, {all_of_them}.")
 
 
 def retry(
     jobs: Jobs = None,
     config: ConfigFile = None,
     failed: Failed = False,
-    folder: InFolder = None,
+    folder: Annotated[str | None, _in_folder("all that failed, and all open ones that are not held")] = None,
     as_json: AsJson = False,
 ) -> int:
     """Try jobs again: at once, or from the start where they had failed (which is paid for again)."""
@@ -31,7 +38,7 @@ def retry(
 def hold(
     jobs: Jobs = None,
     config: ConfigFile = None,
-    folder: InFolder = None,
+    folder: Annotated[str | None, _in_folder("all open ones")] = None,
     why: Annotated[str, typer.Option(help="The reason, for whoever looks at it later.")] = "",
     as_json: AsJson = False,
 ) -> int:
@@ -42,7 +49,7 @@ def hold(
 def release(
     jobs: Jobs = None,
     config: ConfigFile = None,
-    folder: InFolder = None,
+    folder: Annotated[str | None, _in_folder("all that are held")] = None,
     task: Annotated[
         str | None, typer.Option(help="The task found in the portal: settles the doubt of one job.")
     ] = None,
@@ -58,7 +65,7 @@ def forget(
     jobs: Jobs = None,
     config: ConfigFile = None,
     failed: Failed = False,
-    folder: InFolder = None,
+    folder: Annotated[str | None, _in_folder("all open ones")] = None,
     as_json: AsJson = False,
 ) -> int:
     """Give open jobs up for good (originals go to failed/); let finished ones leave the ledger (originals stay)."""
@@ -67,7 +74,8 @@ def forget(
 
 def _order(name: str, jobs: list[str] | None, config: Any, as_json: bool, **more: Any) -> int:
     if not jobs and not more.get("failed") and not more.get("folder"):
-        raise ConfigurationError([f"hopperd {name} needs a job id, a file name, --failed or --folder"])
+        others = "--failed or --folder" if "failed" in more else "or --folder"
+        raise ConfigurationError([f"hopperd {name} needs a job id, a file name, {others}"])
     body = {"order": name, "jobs": jobs or [], **more}
     answer = ask(config, lambda counter: counter.order(body))
     if as_json:
@@ -76,7 +84,8 @@ def _order(name: str, jobs: list[str] | None, config: Any, as_json: bool, **more
         for line in answer["did"]:
             note(f"{line['job']}  {line['file']}: {line['what']}")
         for line in answer["refused"]:
-            note(f"{line['job'] or 'not done'}  {line['file']}: not done, {line['why']}")
+            which = f"{line['job']}  {line['file']}" if line["job"] else line["file"]
+            note(f"{which}: not done, {line['why']}")
         if not answer["did"] and not answer["refused"]:
             note("No job matches; nothing was done.")
     return ExitCode.WORK_FAILED if answer["refused"] else ExitCode.FINE

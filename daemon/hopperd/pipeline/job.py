@@ -52,6 +52,7 @@ class Stage(StrEnum):
 
 
 OPEN_STAGES = tuple(stage for stage in Stage if stage not in (Stage.DONE, Stage.FAILED))
+FAILED_STAGES = (Stage.ABANDONED, Stage.FAILED)
 
 Outcome = Literal["delivered", "duplicate", "removed", "failed"]
 Fault = Literal["file", "service", "account", "us"]

@@ -1,7 +1,7 @@
 """The control API over HTTP: the same handlers on the Unix socket of the state folder and on the web listener.
 
-Every answer is JSON; a refusal is `{"error": sentence}` with status 400 or 409. Nothing here decides anything: the
-desk does.
+Every answer is JSON; a refusal is `{"error": sentence}` with status 400 or 409. Nothing here decides
+anything: readings and orders do. A mistake of ours is logged, and answered with status 500.
 """
 
 from __future__ import annotations
@@ -10,32 +10,39 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 from aiohttp import web
 
 from hopperd.errors import HopperdError, LedgerError
-from hopperd.pipeline.job import JobId, Stage
-from hopperd.ports import FolderTrouble, JobQuery, LedgerTrouble
+from hopperd.ports import FolderTrouble, LedgerTrouble
+from hopperd.web.asked import (
+    NotUnderstood,
+    body_of,
+    export_from,
+    name_from,
+    order_from,
+    path_from,
+    query_from,
+    repair_from,
+    target_from,
+)
 from hopperd.web.control_socket import SOCKET_NAME
-from hopperd.web.desk import Desk, Refusal
 from hopperd.web.openapi import document
-from hopperd.web.orders import Order
+from hopperd.web.orders import Orders
 from hopperd.web.overview import Overview
+from hopperd.web.readings import Readings
+from hopperd.web.refusal import Refusal
 from hopperd.web.rights import HEADERS
 from hopperd.web.stream import HEARTBEAT, Stream, TooManyReaders
 
 log = structlog.get_logger("hopperd.control")
 
-MOST_JOBS_A_PAGE = 1000
 LARGEST_BODY_BYTES = 4 * 1024 * 1024
-
-
 SLOWEST_READER_SECONDS = 30.0
-SLOWEST_BODY_SECONDS = 20.0
 EVENT_HEADERS = {**HEADERS, "X-Accel-Buffering": "no"}  # headers are sent before the guard could add them
 
 Backup = Callable[[Path], Awaitable[None]]
@@ -73,13 +80,15 @@ async def _errors(
         return await handler(request)
     except Refusal as refusal:
         return web.json_response({"error": str(refusal)}, status=409)
-    except (ValueError, KeyError, TypeError) as mistake:
+    except NotUnderstood as mistake:
         return web.json_response({"error": f"The request is not understood: {mistake}"}, status=400)
     except TimeoutError:
         return web.json_response({"error": "The request did not end in time."}, status=408)
     except OSError as trouble:
         return web.json_response({"error": said(trouble)}, status=409)
-    except (HopperdError, LedgerTrouble, FolderTrouble) as trouble:
+    except LedgerTrouble as trouble:
+        return web.json_response({"error": f"{trouble}. {trouble.do}"}, status=503)
+    except (HopperdError, FolderTrouble) as trouble:
         return web.json_response({"error": str(trouble)}, status=503)
     except web.HTTPException:
         raise
@@ -91,21 +100,24 @@ async def _errors(
 class Api:
     """The handlers, whoever's request they answer."""
 
-    def __init__(self, desk: Desk, backup: Backup, fsck: Fsck, overview: Overview, stream: Stream) -> None:
-        self._desk = desk
+    def __init__(
+        self, readings: Readings, orders: Orders, backup: Backup, fsck: Fsck, overview: Overview, stream: Stream
+    ) -> None:
+        self._readings = readings
+        self._orders = orders
         self._backup = backup
         self._fsck = fsck
         self._overview = overview
         self._stream = stream
 
     async def status(self, request: web.Request) -> web.Response:
-        return web.json_response(await self._desk.status())
+        return web.json_response(await self._readings.status())
 
     async def jobs(self, request: web.Request) -> web.Response:
-        return web.json_response(await self._desk.jobs(query_from(request.query.get)))
+        return web.json_response(await self._readings.jobs(query_from(request.query.get)))
 
     async def job(self, request: web.Request) -> web.Response:
-        return web.json_response(await self._desk.story(request.query["name"]))
+        return web.json_response(await self._readings.story(name_from(request.query.get)))
 
     async def overview(self, request: web.Request) -> web.Response:
         return web.json_response(await self._overview.document())
@@ -132,8 +144,9 @@ class Api:
 
     async def export(self, request: web.Request) -> web.StreamResponse:
         """One export as it was delivered, and nothing else that may lie at its path by now."""
+        job, number = export_from(request.query.get)
         return web.Response(
-            body=await self._desk.exported(JobId(request.query["job"]), int(request.query["number"])),
+            body=await self._readings.exported(job, number),
             content_type="application/octet-stream",
             headers={"Content-Disposition": "attachment"},
         )
@@ -142,24 +155,23 @@ class Api:
         return web.json_response(document())
 
     async def order(self, request: web.Request) -> web.Response:
-        return web.json_response(await self._desk.order(order_from(await _body(request))))
+        return web.json_response(await self._orders.order(order_from(await body_of(request))))
 
     async def pause(self, request: web.Request) -> web.Response:
-        kind, name, why = await _target(request)
-        return web.json_response(await self._desk.pause(kind, name, why))
+        kind, name, why = target_from(await body_of(request))
+        return web.json_response(await self._orders.pause(kind, name, why))
 
     async def resume(self, request: web.Request) -> web.Response:
-        kind, name, _ = await _target(request)
-        return web.json_response(await self._desk.resume(kind, name))
+        kind, name, _ = target_from(await body_of(request))
+        return web.json_response(await self._orders.resume(kind, name))
 
     async def backup(self, request: web.Request) -> web.Response:
-        body = await _body(request)
-        await self._backup(Path(body["path"]))
-        return web.json_response({"backup": body["path"], "moves_on": True})
+        path = path_from(await body_of(request))
+        await self._backup(path)
+        return web.json_response({"backup": str(path), "moves_on": True})
 
     async def fsck(self, request: web.Request) -> web.Response:
-        body = await _body(request)
-        return web.json_response(await self._fsck(bool(body.get("repair", False))))
+        return web.json_response(await self._fsck(repair_from(await body_of(request))))
 
 
 def said(error: OSError) -> str:
@@ -168,55 +180,6 @@ def said(error: OSError) -> str:
         return "A file of that name is there already, and nothing is overwritten: give another name."
     about = f": {error.filename}" if error.filename else ""
     return f"The disk of the daemon's machine would not ({error.strerror or error}{about})."
-
-
-async def _body(request: web.Request) -> dict[str, Any]:
-    async with asyncio.timeout(SLOWEST_BODY_SECONDS):
-        body = await request.json()
-    if not isinstance(body, dict):
-        raise ValueError("the body is no object")  # noqa: TRY004 (a mistake of the request, told like all others)
-    return body
-
-
-async def _target(request: web.Request) -> tuple[Literal["account", "folder"], str, str]:
-    body = await _body(request)
-    kind = body["kind"]
-    if kind not in ("account", "folder"):
-        raise ValueError("kind is account or folder")
-    return kind, str(body["name"]), str(body.get("why", ""))
-
-
-def order_from(body: Mapping[str, Any]) -> Order:
-    """The order of a request or a command line. Raises ValueError for an order nobody knows."""
-    if body.get("order") not in ("retry", "hold", "release", "forget"):
-        raise ValueError("order is one of retry, hold, release, forget")
-    return Order(
-        name=body["order"],
-        jobs=tuple(str(job) for job in body.get("jobs", ())),
-        failed=bool(body.get("failed", False)),
-        folder=body.get("folder"),
-        task=body.get("task"),
-        why=str(body.get("why", "")),
-    )
-
-
-def query_from(get: Callable[[str], str | None]) -> JobQuery:
-    """The query of a request or a command line."""
-    stages = get("stage")
-    age = get("opened_before")
-    return JobQuery(
-        stages=tuple(Stage(stage) for stage in stages.split(",")) if stages else None,
-        folder=get("folder"),
-        account=get("account"),
-        held=True if get("held") else None,
-        failed=True if get("failed") else None,
-        perhaps_twice=True if get("doubts") else None,
-        waiting_for_person=True if get("waiting_for_person") else None,
-        opened_before=float(age) if age else None,
-        text=get("text"),
-        before=JobId(before) if (before := get("before")) else None,
-        limit=max(1, min(MOST_JOBS_A_PAGE, int(get("limit") or 100))),
-    )
 
 
 @contextlib.asynccontextmanager

@@ -11,16 +11,17 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from hopperd.pipeline.job import Export
+from hopperd.web.refusal import Refusal
 
 LARGEST_BYTES: Final = 64 * 1024 * 1024
 
 
 async def handed_out(export: Export, read: Callable[[Export], Awaitable[bytes]]) -> bytes:
-    """The export's bytes. Raises ValueError with a sentence where they are not there any more; what `read` raises."""
+    """The export's bytes. Raises Refusal where they are not there any more, and what `read` raises."""
     if export.size_bytes > LARGEST_BYTES:
-        raise ValueError("the export is too large to be handed out here; take it from out/")
+        raise Refusal("The export is too large to be handed out here; take it from out/.")
     content = await read(export)
     digest = await asyncio.to_thread(lambda: hashlib.sha256(content).hexdigest())
     if digest != export.sha256:
-        raise ValueError("The export is not in out/ any more: somebody has picked it up.")
+        raise Refusal("The export is not in out/ any more: somebody has picked it up.")
     return content

@@ -142,7 +142,7 @@ class Metrics:
         readers: int,
         now: float,
     ) -> bytes:
-        """`status` as the desk tells it."""
+        """`status` as the readings tell it."""
         self._set_backlog([line["folder"] for line in status["folders"]], cells, now)
         self._doubtful.set(status["doubtful"])
         doubts = status["doubts"]

@@ -155,7 +155,13 @@ _STATUS = _object(
 )
 _ORDER = _object(
     {"order": {"enum": ["retry", "hold", "release", "forget"]}},
-    {"jobs": _list(_TEXT), "failed": _YES_NO, "folder": _TEXT, "task": _TEXT, "why": _TEXT},
+    {
+        "jobs": _list(_TEXT) | {"description": "Job ids, whole file names, task ids or numbers: no parts of names."},
+        "failed": _YES_NO | {"description": "Only jobs that failed; without `jobs`, all of them."},
+        "folder": _TEXT | {"description": "Only jobs of this hot folder; without `jobs`, all that the order suits."},
+        "task": _TEXT | {"description": "For `release` of one job in doubt: the task that was found for it."},
+        "why": _TEXT,
+    },
 )
 _ORDERED = _object(
     {
@@ -234,7 +240,9 @@ def document() -> dict[str, Any]:
             "/v1/job": _get(
                 "One job's whole history, or the jobs that match.",
                 _ref("Story"),
-                _query("name", _TEXT, "A job id, a file's name, or the number or id of a task.", required=True),
+                _query(
+                    "name", _TEXT, "A job id, a file's name or a part of it, or a task's number or id.", required=True
+                ),
             ),
             "/v1/export": _get(
                 "One export, if it still is what was delivered. Over the web only where a read token is set.",

@@ -14,8 +14,8 @@ from hopperd.pipeline.events import Claimed, Event
 from hopperd.pipeline.job import Job, Stage
 from hopperd.pipeline.receipt import iso
 from hopperd.ports import Clock, JobQuery, LedgerTrouble
-from hopperd.web.desk import Desk
 from hopperd.web.flow import DAY_SECONDS, Flow
+from hopperd.web.readings import Readings
 from hopperd.web.stream import Stream
 
 log = structlog.get_logger("hopperd.web")
@@ -34,8 +34,8 @@ class Ended(Protocol):
 
 
 class Overview:
-    def __init__(self, desk: Desk, clock: Clock, stream: Stream, rights: dict[str, bool], ended: Ended) -> None:
-        self._desk = desk
+    def __init__(self, readings: Readings, clock: Clock, stream: Stream, rights: dict[str, bool], ended: Ended) -> None:
+        self._readings = readings
         self._clock = clock
         self._stream = stream
         self._rights = rights
@@ -44,6 +44,8 @@ class Overview:
         self._started_at = clock.now()
         self._flow_since: float | None = None
         self._troubles: dict[str, str | None] = {}
+        self._shown: object = None
+        self._is_mistaken = False
 
     def recorded(self, before: Job | None, after: Job, event: Event | Claimed, at: float) -> None:
         if before is None or before.is_open == after.is_open or after.is_open:
@@ -53,8 +55,8 @@ class Overview:
     async def document(self) -> dict[str, Any]:
         """The whole page, but for one job's story."""
         now = self._clock.now()
-        status = await self._desk.status()
-        failed = await self._desk.jobs(JobQuery(failed=True, limit=FAILED_SHOWN))
+        status = await self._readings.status()
+        failed = await self._readings.jobs(JobQuery(failed=True, limit=FAILED_SHOWN))
         return status | {
             "failed": failed["jobs"],
             "more_failed": failed["next"] is not None,
@@ -67,28 +69,40 @@ class Overview:
     async def run(self) -> None:
         """For ever: fill the charts, then show the state to whoever looks."""
         await self._refill()
-        shown: object = None
         while True:
             if not self._stream.wants_state:
-                shown = None
+                self._shown = None
                 self._stream.forget_state()
                 self._stream.state_wanted.clear()
                 if not len(self._stream):
                     await self._stream.state_wanted.wait()
                     continue
             began = self._clock.monotonic()
-            try:
-                state = await self.document()
-            except LedgerTrouble as trouble:
-                state = {"trouble": f"{trouble}. Free space on the disk of the state folder.", "rights": self._rights}
-            self._tell_changes(state)
-            if self._stream.wants_state:
-                still = _without_clockwork(state)
-                if still != shown:
-                    shown = still
-                    self._stream.show(state)
+            await self._tick()
             took = self._clock.monotonic() - began
             await asyncio.sleep(max(TICK_SECONDS, 10 * took))
+
+    async def _tick(self) -> None:
+        """A mistake of ours must not freeze the page: it is logged, once for as long as it lasts, and shown."""
+        try:
+            state = await self.document()
+            self._tell_changes(state)
+            self._show(state)
+        except LedgerTrouble as trouble:
+            self._show({"trouble": f"{trouble}. {trouble.do}", "rights": self._rights})
+        except Exception:
+            if not self._is_mistaken:
+                log.exception("overview-failed")
+            self._is_mistaken = True
+            self._show({"trouble": "hopperd made a mistake; the log says which.", "rights": self._rights})
+        else:
+            self._is_mistaken = False
+
+    def _show(self, state: dict[str, Any]) -> None:
+        still = _without_clockwork(state)
+        if self._stream.wants_state and still != self._shown:
+            self._stream.show(state)
+            self._shown = still
 
     def _tell_changes(self, state: dict[str, Any]) -> None:
         """Pauses and troubles are no events of jobs; they are told as they are seen."""
@@ -118,6 +132,9 @@ class Overview:
                 await asyncio.sleep(0.02)
         except LedgerTrouble as trouble:
             log.info("charts-incomplete", what=str(trouble))
+            self._flow_since = self._started_at
+        except Exception:
+            log.exception("overview-failed")
             self._flow_since = self._started_at
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 import structlog
 
 from hopperd.errors import NoRoom, Stale
+from hopperd.logs import redaction
 from hopperd.pipeline.events import Event, PutOnHold, RunDoubted, Step
 from hopperd.pipeline.job import Hold, Job, JobId, Stage, replace
 from hopperd.pipeline.machine import advance, next_step
@@ -301,7 +302,7 @@ class Runner:
         job = await self._parts.ledger.get(job_id)
         if job is None or not job.is_open or job.hold is not None:
             return
-        what = printable(f"hopperd made a mistake at this step: {type(mistake).__name__}: {mistake}")
+        what = printable(redaction.clean(f"hopperd made a mistake at this step: {type(mistake).__name__}: {mistake}"))
         if job.stage is Stage.SUBMITTING:  # whatever went wrong, the Run may have been asked for
             await self._record(job, RunDoubted(what=what, our_mistake=True))
             return

@@ -172,7 +172,7 @@ function placesSection(state) {
 
 export function showOverview(main, state) {
   if (state.trouble) {
-    put(main, state.trouble, () => h("section", {}, h("header", {}, h("h2", {}, "The ledger cannot be read")), h("p", { class: "note bad" }, state.trouble)));
+    put(main, state.trouble, () => h("section", {}, h("header", {}, h("h2", {}, "This cannot be shown now")), h("p", { class: "note bad" }, state.trouble)));
     return;
   }
   if (!main.querySelector("#needs"))
