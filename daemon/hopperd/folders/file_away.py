@@ -16,7 +16,7 @@ from hopperd.folders import places
 from hopperd.folders.claim import DEEPEST, digest, identity, return_to_inbox
 from hopperd.folders.deliver import taken_numbers
 from hopperd.folders.layout import Layout
-from hopperd.folders.receipts import remove_receipt, write_receipt
+from hopperd.folders.receipts import jobs_beside, remove_receipt, write_receipt
 from hopperd.folders.selection import Selection
 from hopperd.folders.sweep import Walk
 from hopperd.pipeline.job import Job, JobId, Original, Stage
@@ -108,10 +108,18 @@ def _filed_before(filed: places.Opened, original: Original) -> str | None:
         there = places.identity_of(found)
         if there.inode == original.identity.inode:
             return None if there.same_file(original.identity) else CHANGED
-        with places.open_file(folder, base) as file:
-            return None if places.digests(file)[0] == original.sha256 else TAKEN_AWAY
+        return None if _has_its_bytes(folder, base, original) else TAKEN_AWAY
     except (FileNotFoundError, NotADirectoryError):
         return TAKEN_AWAY
+
+
+def _has_its_bytes(folder: int, base: bytes, original: Original) -> bool:
+    """False also where it may not be read: nothing tells then that it is the file."""
+    try:
+        with places.open_file(folder, base) as file:
+            return places.digests(file)[0] == original.sha256
+    except PermissionError:
+        return False
 
 
 def _flush_all(opened: places.Opened, folders: Iterable[bytes]) -> None:
@@ -232,7 +240,7 @@ def reclaim(layout: Layout, job: Job) -> tuple[Original, ...]:
     """The originals of a retried job from failed/ or done/ into work/ again, digested anew; then their receipts go.
 
     Whoever repaired a file in failed/ before ordering the retry finds the repaired one taken. FileNotFoundError where
-    an original is nowhere.
+    an original is nowhere, or nothing tells that what has its name by now is no one else's.
     """
     for position, original in enumerate(job.originals):
         if identity(layout, job.id, original.name) is None:
@@ -259,7 +267,7 @@ def _end_copy(layout: Layout, job: Job, position: int) -> None:
             places.place(root, _filed_as(original)) as (folder, base),
             places.place(layout.work, job.id.encode() + b"/" + original.name) as (target, name),
         ):
-            if copy.is_made(folder, base, target, name):
+            if _is_its_own(folder, base, job, original) and copy.is_made(folder, base, target, name):
                 copy.carry(folder, base, target, name)
 
 
@@ -275,8 +283,7 @@ def _bring_back(layout: Layout, job: Job, position: int) -> None:
                 contextlib.suppress(FileNotFoundError, NotADirectoryError),
                 places.place(root, _filed_as(original)) as (folder, base),
             ):
-                found = places.look(folder, base)
-                if found is None or not places.is_plain(found):
+                if not _is_its_own(folder, base, job, original):
                     continue
                 try:
                     places.rename_new(folder, base, target, name)
@@ -289,3 +296,20 @@ def _bring_back(layout: Layout, job: Job, position: int) -> None:
                 return
         _remove_hollow(work, job.id.encode())
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), _filed_as(original))
+
+
+def _is_its_own(folder: int, base: bytes, job: Job, original: Original) -> bool:
+    """Not a file that was put or filed there after the original had been taken away.
+
+    It is the same file, or the job's receipt alone lies beside it: then somebody may have repaired it. Otherwise its
+    bytes tell, unless only others' receipts lie there.
+    """
+    found = places.look(folder, base)
+    if found is None or not places.is_plain(found):
+        return False
+    if places.identity_of(found).same_file(original.identity):
+        return True
+    beside = jobs_beside(folder, base)
+    if beside == {job.id}:
+        return True
+    return (not beside or job.id in beside) and _has_its_bytes(folder, base, original)

@@ -52,6 +52,11 @@ def has_receipt(folder: int, original: bytes, job_id: JobId) -> bool:
     return any(_job_of(folder, name) == job_id for name in _names(original))
 
 
+def jobs_beside(folder: int, original: bytes) -> set[str]:
+    """The jobs whose receipts lie beside `original`, wherever their names were counted on to."""
+    return {job for name in _names(original) if (job := _job_of(folder, name))}
+
+
 def read(folder: bytes, name: bytes) -> Mapping[str, Any] | None:
     """What a receipt says; None where the file is no receipt of ours."""
     with places.root_folder(folder) as fd:
