@@ -41,7 +41,8 @@ def _no_tap(what: str) -> None:
 
 
 TAP: Callable[[str], None] = _no_tap
-_looked_first = threading.Lock()  # two deliveries never look at one name at the same time
+# Two deliveries never look at one name at the same time; a share that hangs keeps no other one waiting.
+_looked_first: dict[int, threading.Lock] = {}
 
 
 def _tapped(what: str, call: Callable[[], Given]) -> Given:
@@ -319,7 +320,7 @@ def rename_new(from_fd: int, old: bytes, to_fd: int, new: bytes, seen: os.stat_r
             raise
     else:
         return True
-    with _looked_first:
+    with _looked_first.setdefault(os.fstat(to_fd).st_dev, threading.Lock()):
         if look(to_fd, new) is not None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new)
         try:
