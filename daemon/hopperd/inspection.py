@@ -17,7 +17,8 @@ import json
 import os
 import stat
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -66,10 +67,16 @@ class _Bench:
 class ChildPool:
     """At most `settings.workers` children and one for suspects, started when first needed with `command`.
 
-    The command speaks one JSON line a look (hopperd.invoices.inspect_worker).
+    The command speaks one JSON line a look (hopperd.invoices.inspect_worker). `threads_of` a folder ask its disk.
     """
 
-    def __init__(self, command: Sequence[str], settings: InspectionSettings, folders: Mapping[str, Folder]) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        settings: InspectionSettings,
+        folders: Mapping[str, Folder],
+        threads_of: Callable[[str], Executor],
+    ) -> None:
         self._command = [
             *command,
             "--memory-bytes",
@@ -79,6 +86,7 @@ class ChildPool:
         ]
         self._wall_seconds = max(SHORTEST_WALL_SECONDS, settings.seconds * WALL_TIMES_CPU)
         self._folders = folders
+        self._threads_of = threads_of
         first = min(FIRST_LOOK_SECONDS, settings.seconds)
         self._ordinary = _Bench(asyncio.Semaphore(settings.workers), first)
         self._suspects = _Bench(asyncio.Semaphore(SUSPECTS_AT_ONCE), settings.seconds, SUSPECTS_NICENESS)
@@ -116,7 +124,8 @@ class ChildPool:
             raise ChildProcessError(answer["died"])
         verdict = _verdict(answer)
         if verdict.failure is not None and verdict.failure.reason == "unreadable":
-            await asyncio.to_thread(_blame_the_disk, path, verdict.failure.what)
+            threads, loop = self._threads_of(folder), asyncio.get_running_loop()
+            await loop.run_in_executor(threads, _blame_the_disk, path, verdict.failure.what)
         return verdict
 
     async def _quiet(self) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,14 +23,22 @@ from tests.support.line import invoice, patience
 pytestmark = pytest.mark.asyncio
 
 COMMAND = [sys.executable, "-m", "hopperd.invoices.inspect_worker"]
+THREADS = "of-the-folder"
+
+
+@contextlib.asynccontextmanager
+async def pool_of(command: Sequence[str]) -> AsyncIterator[ChildPool]:
+    folder = Folder.model_validate({"name": "us", "path": "/nowhere", "account": "main", "region": "US"})
+    with ThreadPoolExecutor(1, THREADS) as threads:
+        made = ChildPool(command, InspectionSettings(), {"us": folder}, {"us": threads}.__getitem__)
+        yield made
+        await made.close()
 
 
 @pytest_asyncio.fixture
-async def pool(tmp_path: Path) -> AsyncIterator[ChildPool]:
-    folder = Folder.model_validate({"name": "us", "path": str(tmp_path), "account": "main", "region": "US"})
-    made = ChildPool(COMMAND, InspectionSettings(), {"us": folder})
-    yield made
-    await made.close()
+async def pool() -> AsyncIterator[ChildPool]:
+    async with pool_of(COMMAND) as made:
+        yield made
 
 
 @pytest.fixture
@@ -75,3 +86,20 @@ async def test_a_suspect_has_its_turn_on_a_line_that_never_rests(
     assert not others.done()
     enough.set()
     await others
+
+
+async def test_an_original_that_is_gone_is_said_to_be_by_the_folders_own_thread(
+    pool: ChildPool, path: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A share that hangs would keep threads that everybody needs, to resolve a name or to end."""
+    blame, asking = inspection._blame_the_disk, []
+
+    def asked(path: bytes, what: str) -> None:
+        asking.append(threading.current_thread().name)
+        blame(path, what)
+
+    monkeypatch.setattr(inspection, "_blame_the_disk", asked)
+    os.unlink(path)
+    with pytest.raises(FileNotFoundError):
+        await pool.inspect(path, "us")
+    assert [name.startswith(THREADS) for name in asking] == [True], asking
