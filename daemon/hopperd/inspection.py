@@ -91,6 +91,7 @@ class ChildPool:
         self._ordinary = _Bench(asyncio.Semaphore(settings.workers), first)
         self._suspects = _Bench(asyncio.Semaphore(SUSPECTS_AT_ONCE), settings.seconds, SUSPECTS_NICENESS)
         self._all: set[asyncio.subprocess.Process] = set()
+        self._said: str | None = None  # why no child could be started, once it was said
         self._quiet_from = 0.0  # monotonic: when it is quiet, unless something ordinary comes in between
 
     def reload(self, folders: Mapping[str, Folder]) -> None:
@@ -98,8 +99,8 @@ class ChildPool:
         self._folders = folders
 
     async def inspect(self, path: bytes, folder: str, *, is_suspect: bool = False) -> Verdict:
-        """Look into one file. Raises ChildProcessError when the child died over it, FolderTrouble when the disk would
-        not, FileNotFoundError."""
+        """Look into one file. Raises ChildProcessError when the child died over it, FolderTrouble when the disk or this
+        machine would not, FileNotFoundError when the file is gone."""
         settings = self._folders[folder]
         bench = self._suspects if is_suspect else self._ordinary
         request = {
@@ -113,7 +114,7 @@ class ChildPool:
                 await self._quiet()
             else:
                 self._quiet_from = time.monotonic() + QUIET_SECONDS
-            child = await self._take(bench)
+            child = await self._take(bench, path)
             try:
                 answer = await self._ask(child, request, path)
             except BaseException:
@@ -134,24 +135,41 @@ class ChildPool:
         while (left := min(self._quiet_from, longest) - time.monotonic()) > 0:  # noqa: ASYNC110 (it moves on)
             await asyncio.sleep(left)
 
-    async def _take(self, bench: _Bench) -> _Child:
+    async def _take(self, bench: _Bench, path: bytes) -> _Child:
         while bench.idle:
             child = bench.idle.pop()
             if child.is_alive:
                 return child
             self._all.discard(child.process)
-        process = await asyncio.create_subprocess_exec(
-            *self._command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            limit=ANSWER_BYTES,
-        )
+        process = await self._start(path)
         self._all.add(process)
         if bench.niceness:
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, process.pid, bench.niceness)
         return _Child(process)
+
+    async def _start(self, path: bytes) -> asyncio.subprocess.Process:
+        """FolderTrouble where there can be no child now: no memory or descriptor is left, or Python is upgraded."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                limit=ANSWER_BYTES,
+            )
+        except (OSError, RuntimeError) as error:  # RuntimeError: no thread is left to wait for it
+            raise self._cannot_start(error, path) from error
+        self._said = None
+        return process
+
+    def _cannot_start(self, error: Exception, path: bytes) -> FolderTrouble:
+        why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        what = f"the process that looks into files ({self._command[0]}) cannot be started: {why}"
+        if self._said != what:
+            log.error("inspection-cannot-start", what=what, do="No file is sent until it can; nothing is lost.")
+        self._said = what
+        return FolderTrouble("disk", what, path)
 
     async def _ask(self, child: _Child, request: Mapping[str, Any], path: bytes) -> Mapping[str, Any]:
         stdin, stdout = child.process.stdin, child.process.stdout
@@ -231,6 +249,8 @@ def _blame_the_disk(path: bytes, what: str) -> None:
         return
     except FileNotFoundError:
         raise
+    except NotADirectoryError as error:
+        raise FileNotFoundError(*error.args) from error
     except OSError as error:
         raise FolderTrouble("disk", f"cannot read a file: {os.strerror(error.errno or 0)}", path) from error
     try:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import structlog
 
 from hopperd import inspection
 from hopperd.inspection import QUIET_SECONDS, ChildPool
+from hopperd.ports import FolderTrouble
 from hopperd.settings import Folder, InspectionSettings
 from tests.support.line import invoice, patience
 
@@ -103,3 +106,43 @@ async def test_an_original_that_is_gone_is_said_to_be_by_the_folders_own_thread(
     with pytest.raises(FileNotFoundError):
         await pool.inspect(path, "us")
     assert [name.startswith(THREADS) for name in asking] == [True], asking
+
+
+@contextlib.contextmanager
+def no_descriptor_is_left() -> Iterator[None]:
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")), allowed[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, allowed)
+
+
+async def test_a_machine_that_starts_no_process_is_weather_and_blames_no_file(pool: ChildPool, path: bytes) -> None:
+    with no_descriptor_is_left():
+        for _ in range(2):
+            with pytest.raises(FolderTrouble, match="cannot be started: Too many open files"):
+                await pool.inspect(path, "us")
+    assert (await pool.inspect(path, "us")).failure is None, "and as soon as it can, it goes on"
+
+
+async def test_no_thread_to_wait_for_a_child_is_weather_too(
+    pool: ChildPool, path: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def start(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
+    with pytest.raises(FolderTrouble, match="can't start new thread"):
+        await pool.inspect(path, "us")
+
+
+async def test_an_interpreter_that_is_gone_is_no_missing_original_and_is_said_once(
+    path: bytes,
+) -> None:
+    async with pool_of(["/opt/is-upgraded/bin/python"]) as pool:
+        with structlog.testing.capture_logs() as said:
+            for _ in range(3):
+                with pytest.raises(FolderTrouble, match="/opt/is-upgraded/bin/python"):
+                    await pool.inspect(path, "us")
+    assert [line["event"] for line in said] == ["inspection-cannot-start"]
