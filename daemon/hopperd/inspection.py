@@ -24,6 +24,7 @@ from typing import Any, Final
 
 import structlog
 
+from hopperd.invoices.child_environment import child_environment
 from hopperd.pipeline.job import Failure
 from hopperd.ports import FolderTrouble, Verdict
 from hopperd.settings import Folder, InspectionSettings
@@ -157,6 +158,7 @@ class ChildPool:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
                 limit=ANSWER_BYTES,
+                env=child_environment(),
             )
         except (OSError, RuntimeError) as error:  # RuntimeError: no thread is left to wait for it
             raise self._cannot_start(error, path) from error

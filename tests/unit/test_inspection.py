@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import resource
 import sys
@@ -146,3 +147,22 @@ async def test_an_interpreter_that_is_gone_is_no_missing_original_and_is_said_on
                 with pytest.raises(FolderTrouble, match="/opt/is-upgraded/bin/python"):
                     await pool.inspect(path, "us")
     assert [line["event"] for line in said] == ["inspection-cannot-start"]
+
+
+ANSWERS_WITH_ITS_ENVIRONMENT = """
+import json, os, sys
+for line in sys.stdin:
+    print(json.dumps({"kind": json.dumps(dict(os.environ))}), flush=True)
+"""
+
+
+async def test_a_child_that_opens_a_hostile_file_has_no_secret_in_its_environment(
+    path: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HOPPERD_ACCOUNTS__MAIN__APPLICATION_TOKEN", "AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "a secret")
+    monkeypatch.setenv("LC_NUMERIC", "C.UTF-8")
+    async with pool_of([sys.executable, "-c", ANSWERS_WITH_ITS_ENVIRONMENT]) as pool:
+        seen = json.loads((await pool.inspect(path, "us")).kind or "")
+    assert "a secret" not in seen.values(), seen
+    assert seen["LC_NUMERIC"] == "C.UTF-8" and seen["PATH"] == os.environ["PATH"], seen
