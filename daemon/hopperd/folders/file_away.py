@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 
 from hopperd.folders import places
-from hopperd.folders.claim import DEEPEST, digest, identity, return_to_inbox
+from hopperd.folders.claim import DEEPEST, digest, identity, remove_hollow, return_to_inbox
 from hopperd.folders.deliver import taken_numbers
 from hopperd.folders.layout import Layout
 from hopperd.folders.receipts import jobs_beside, remove_receipt, write_receipt
@@ -151,18 +151,9 @@ def _leave_work(layout: Layout, job: Job, work: int) -> None:
             return_to_inbox(layout, job.id, found.name[len(top) + 1 :])
         except OSError as error:
             trouble = error
-    _remove_hollow(work, top)
+    remove_hollow(work, top)
     if trouble is not None:  # the job is not filed as long as work/ holds a file that nobody would look for there
         raise trouble
-
-
-def _remove_hollow(work: int, folder: bytes) -> None:
-    with contextlib.suppress(OSError):
-        with places.folder_below(work, folder) as inner, os.scandir(inner) as entries:
-            below = [os.fsencode(entry.name) for entry in entries if entry.is_dir(follow_symlinks=False)]
-        for name in below:
-            _remove_hollow(work, folder + b"/" + name)
-        places.remove_empty(work, folder)
 
 
 # ------------------------------------------------------------------------------------------- another file system
@@ -294,7 +285,7 @@ def _bring_back(layout: Layout, job: Job, position: int) -> None:
                 places.flush_folder(target)
                 places.flush_folder(folder)
                 return
-        _remove_hollow(work, job.id.encode())
+        remove_hollow(work, job.id.encode())
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), _filed_as(original))
 
 
