@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hopperd.folders import deliver as delivering
-from hopperd.folders import places
+from hopperd.folders import places, renaming
 from hopperd.folders.deliver import (
     close_staging,
     deliver,
@@ -180,7 +180,7 @@ def test_sealed_before_the_machine_last_started_may_be_delivered_twice(
 
 
 def test_a_file_system_that_cannot_rename_without_replacing(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places, "_renameat2", lambda: None)
+    monkeypatch.setattr(renaming, "_renameat2", lambda: None)
     put_out(layout, b"other.xlsx")
     job = stage(layout, EXPORTS)
     outcome = deliver(layout, job)
@@ -196,13 +196,13 @@ def test_a_share_that_hangs_in_a_rename_keeps_no_other_from_renaming(
 ) -> None:
     if os.stat(tmp_path).st_dev == os.stat(quick_path).st_dev:
         pytest.skip("there is no second file system to write to")
-    monkeypatch.setattr(places, "_renameat2", lambda: None)
+    monkeypatch.setattr(renaming, "_renameat2", lambda: None)
     hangs, goes_on = threading.Event(), threading.Event()
 
     def rename(path: Path) -> None:
         (path / "old").touch()
         with places.root_folder(os.fsencode(path)) as fd:
-            places.rename_new(fd, b"old", fd, b"new")
+            renaming.rename_new(fd, b"old", fd, b"new")
 
     def tap(what: str) -> None:
         if threading.current_thread() is not hung:
@@ -257,7 +257,7 @@ def test_delivered_once_whole_however_it_is_cut_short(
     quick_path: Path, error: BaseException, is_atomic: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not is_atomic:
-        monkeypatch.setattr(places, "_renameat2", lambda: None)
+        monkeypatch.setattr(renaming, "_renameat2", lambda: None)
     contents = sorted(EXPORTS.values())
 
     def fresh(number: int) -> tuple[Layout, Job]:

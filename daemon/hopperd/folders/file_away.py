@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
-from hopperd.folders import places
+from hopperd.folders import places, renaming
 from hopperd.folders.claim import DEEPEST, digest, identity, remove_hollow, return_to_inbox
 from hopperd.folders.deliver import taken_numbers
 from hopperd.folders.layout import Layout
@@ -87,7 +87,7 @@ def _file(
         return None
     folder = filed.at(parent, make=True)
     try:
-        places.rename_new(source, name, folder, base, found)
+        renaming.rename_new(source, name, folder, base, found)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
@@ -185,7 +185,7 @@ class _Copy:
         if places.look(folder, base) is not None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), base)
         scratch = b".hopperd-" + self._job + self._intent
-        with places.open_file(source, name) as file, places.new_file(folder, base, scratch, 0o600) as copy:
+        with places.open_file(source, name) as file, renaming.new_file(folder, base, scratch, 0o600) as copy:
             before = os.fstat(file)
             sha256, _, size = places.digests(file, also=copy)
             if places.identity_of(os.fstat(file)) != places.identity_of(before) or size != before.st_size:
@@ -203,7 +203,7 @@ class _Copy:
     def _note(self, inode: int, sha256: str) -> None:
         with places.root_folder(self._layout.work) as work, places.folder_below(work, self._job) as top:
             places.remove(top, self._intent)
-            with places.new_file(top, self._intent, self._intent + b".new", 0o600) as file:
+            with renaming.new_file(top, self._intent, self._intent + b".new", 0o600) as file:
                 places.write_all(file, json.dumps({"inode": inode, "sha256": sha256}).encode())
 
     def is_made(self, source: int, name: bytes, folder: int, base: bytes) -> bool:
@@ -277,7 +277,7 @@ def _bring_back(layout: Layout, job: Job, position: int) -> None:
                 if not _is_its_own(folder, base, job, original):
                     continue
                 try:
-                    places.rename_new(folder, base, target, name)
+                    renaming.rename_new(folder, base, target, name)
                 except OSError as error:
                     if error.errno != errno.EXDEV:
                         raise

@@ -17,6 +17,7 @@ from hopperd.folders.layout import ROLES, Layout
 from hopperd.folders.probe import disk_state, local
 from hopperd.folders.selection import Selection
 from hopperd.folders.sweep import FOLDERS_KEPT, Candidate, Walk, have_changed, look_again, name_bytes, sweep
+from hopperd.folders.trouble import troubled
 from hopperd.pipeline.job import Identity, JobId, Original
 from hopperd.pipeline.naming import printable
 from hopperd.pipeline.settle import Answer, Writing
@@ -269,7 +270,7 @@ class HotInbox:
 
     async def _run(self, doing: str, call: Callable[[], Given]) -> Given:
         def guarded() -> Given:
-            with places.troubled(self._layout.inbox, doing):
+            with troubled(self._layout.inbox, doing):
                 return call()
 
         return await asyncio.get_running_loop().run_in_executor(self._pool, guarded)
