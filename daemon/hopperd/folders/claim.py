@@ -13,9 +13,10 @@ from collections.abc import Hashable, Iterable, Iterator
 from typing import NamedTuple
 
 from hopperd.folders import places, renaming
+from hopperd.folders.candidates import Candidate, Group
 from hopperd.folders.layout import MARKER, Layout
 from hopperd.folders.selection import Selection
-from hopperd.folders.sweep import Candidate, Found, Group, Walk, name_bytes
+from hopperd.folders.walk import Found, Walk, name_bytes
 from hopperd.pipeline.identity import group_of
 from hopperd.pipeline.job import Identity, JobId, Original, is_job_id
 from hopperd.pipeline.naming import next_free, split_path

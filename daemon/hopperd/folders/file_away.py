@@ -18,7 +18,7 @@ from hopperd.folders.deliver import taken_numbers
 from hopperd.folders.layout import Layout
 from hopperd.folders.receipts import jobs_beside, remove_receipt, write_receipt
 from hopperd.folders.selection import Selection
-from hopperd.folders.sweep import Walk
+from hopperd.folders.walk import Walk
 from hopperd.pipeline.job import Job, JobId, Original, Stage
 from hopperd.pipeline.naming import split_path
 from hopperd.ports import NameTaken
