@@ -64,11 +64,12 @@ class Daemon:
         self._limits: dict[str, AccountLimits] = {}
         self._budget = budget_of(settings, neighbours.id)
         self._background: set[asyncio.Task[None]] = set()
-        self._inspector = ChildPool(INSPECTION, settings.inspection, {f.name: f for f in settings.folders})
+        folders = {folder.name: folder for folder in settings.folders}
+        self._inspector = ChildPool(INSPECTION, settings.inspection, folders, self._threads.of)
         self._pulse = Pulse(self._clock.monotonic)
         self._grounds = Grounds(settings.state)
         self._open: dict[str, int] = {}
-        self._window = window_of(store, lambda: self._settings, self._clock, self, self._pulse)
+        self._window = window_of(store, lambda: self._settings, self._clock, self, self._pulse, self._threads.of)
         self._parts = Parts(
             ledger=store,
             clock=self._clock,

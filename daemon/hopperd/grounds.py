@@ -135,9 +135,9 @@ class _InBucket:
 
     def prepare(self, ledger_id: str, marks: Mapping[str, FolderMark], *, take_over: bool = False) -> Prepared:
         from hopperd.buckets import identity
-        from hopperd.folders import places
+        from hopperd.folders.trouble import troubled
 
-        with places.troubled(self._bucket.local, "make"):
+        with troubled(self._bucket.local, "make"):
             os.makedirs(self._bucket.local, mode=0o700, exist_ok=True)
         return identity.prepare(self._bucket.store, self._bucket.place, ledger_id, marks, take_over=take_over)
 

@@ -17,12 +17,14 @@ import json
 import os
 import stat
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
 
+from hopperd.invoices.child_environment import child_environment
 from hopperd.pipeline.job import Failure
 from hopperd.ports import FolderTrouble, Verdict
 from hopperd.settings import Folder, InspectionSettings
@@ -66,10 +68,16 @@ class _Bench:
 class ChildPool:
     """At most `settings.workers` children and one for suspects, started when first needed with `command`.
 
-    The command speaks one JSON line a look (hopperd.invoices.inspect_worker).
+    The command speaks one JSON line a look (hopperd.invoices.inspect_worker). `threads_of` a folder ask its disk.
     """
 
-    def __init__(self, command: Sequence[str], settings: InspectionSettings, folders: Mapping[str, Folder]) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        settings: InspectionSettings,
+        folders: Mapping[str, Folder],
+        threads_of: Callable[[str], Executor],
+    ) -> None:
         self._command = [
             *command,
             "--memory-bytes",
@@ -79,10 +87,12 @@ class ChildPool:
         ]
         self._wall_seconds = max(SHORTEST_WALL_SECONDS, settings.seconds * WALL_TIMES_CPU)
         self._folders = folders
+        self._threads_of = threads_of
         first = min(FIRST_LOOK_SECONDS, settings.seconds)
         self._ordinary = _Bench(asyncio.Semaphore(settings.workers), first)
         self._suspects = _Bench(asyncio.Semaphore(SUSPECTS_AT_ONCE), settings.seconds, SUSPECTS_NICENESS)
         self._all: set[asyncio.subprocess.Process] = set()
+        self._said: str | None = None  # why no child could be started, once it was said
         self._quiet_from = 0.0  # monotonic: when it is quiet, unless something ordinary comes in between
 
     def reload(self, folders: Mapping[str, Folder]) -> None:
@@ -90,8 +100,8 @@ class ChildPool:
         self._folders = folders
 
     async def inspect(self, path: bytes, folder: str, *, is_suspect: bool = False) -> Verdict:
-        """Look into one file. Raises ChildProcessError when the child died over it, FolderTrouble when the disk would
-        not, FileNotFoundError."""
+        """Look into one file. Raises ChildProcessError when the child died over it, FolderTrouble when the disk or this
+        machine would not, FileNotFoundError when the file is gone."""
         settings = self._folders[folder]
         bench = self._suspects if is_suspect else self._ordinary
         request = {
@@ -105,7 +115,7 @@ class ChildPool:
                 await self._quiet()
             else:
                 self._quiet_from = time.monotonic() + QUIET_SECONDS
-            child = await self._take(bench)
+            child = await self._take(bench, path)
             try:
                 answer = await self._ask(child, request, path)
             except BaseException:
@@ -116,7 +126,8 @@ class ChildPool:
             raise ChildProcessError(answer["died"])
         verdict = _verdict(answer)
         if verdict.failure is not None and verdict.failure.reason == "unreadable":
-            await asyncio.to_thread(_blame_the_disk, path, verdict.failure.what)
+            threads, loop = self._threads_of(folder), asyncio.get_running_loop()
+            await loop.run_in_executor(threads, _blame_the_disk, path, verdict.failure.what)
         return verdict
 
     async def _quiet(self) -> None:
@@ -125,24 +136,42 @@ class ChildPool:
         while (left := min(self._quiet_from, longest) - time.monotonic()) > 0:  # noqa: ASYNC110 (it moves on)
             await asyncio.sleep(left)
 
-    async def _take(self, bench: _Bench) -> _Child:
+    async def _take(self, bench: _Bench, path: bytes) -> _Child:
         while bench.idle:
             child = bench.idle.pop()
             if child.is_alive:
                 return child
             self._all.discard(child.process)
-        process = await asyncio.create_subprocess_exec(
-            *self._command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            limit=ANSWER_BYTES,
-        )
+        process = await self._start(path)
         self._all.add(process)
         if bench.niceness:
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, process.pid, bench.niceness)
         return _Child(process)
+
+    async def _start(self, path: bytes) -> asyncio.subprocess.Process:
+        """FolderTrouble where there can be no child now: no memory or descriptor is left, or Python is upgraded."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                limit=ANSWER_BYTES,
+                env=child_environment(),
+            )
+        except (OSError, RuntimeError) as error:  # RuntimeError: no thread is left to wait for it
+            raise self._cannot_start(error, path) from error
+        self._said = None
+        return process
+
+    def _cannot_start(self, error: Exception, path: bytes) -> FolderTrouble:
+        why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        what = f"the process that looks into files ({self._command[0]}) cannot be started: {why}"
+        if self._said != what:
+            log.error("inspection-cannot-start", what=what, do="No file is sent until it can; nothing is lost.")
+        self._said = what
+        return FolderTrouble("disk", what, path)
 
     async def _ask(self, child: _Child, request: Mapping[str, Any], path: bytes) -> Mapping[str, Any]:
         stdin, stdout = child.process.stdin, child.process.stdout
@@ -222,6 +251,8 @@ def _blame_the_disk(path: bytes, what: str) -> None:
         return
     except FileNotFoundError:
         raise
+    except NotADirectoryError as error:
+        raise FileNotFoundError(*error.args) from error
     except OSError as error:
         raise FolderTrouble("disk", f"cannot read a file: {os.strerror(error.errno or 0)}", path) from error
     try:

@@ -16,10 +16,10 @@ from functools import partial
 from typing import Final
 
 from hopperd.errors import FolderIdentityError, LedgerError
-from hopperd.folders import places
 from hopperd.folders.answers import PATIENCE_SECONDS, asked_at_once, silence
 from hopperd.folders.identity import read_marker
 from hopperd.folders.layout import ROLES, Layout
+from hopperd.folders.trouble import troubled
 from hopperd.grounds import Grounds
 from hopperd.ledger import state
 from hopperd.ledger.lock import StateLock
@@ -112,7 +112,7 @@ def _all_reachable(folders: Sequence[Folder]) -> list[str]:
 
 def _is_reachable(layout: Layout) -> list[str]:
     """Refuse where a place looks like a share that is not mounted: what lies there would be missing for ever."""
-    with places.troubled(layout.inbox, "read the markers around"):
+    with troubled(layout.inbox, "read the markers around"):
         marked = {role: read_marker(layout.roots[role]) is not None for role in ROLES}
         for role in ROLES:
             root = layout.roots[role]

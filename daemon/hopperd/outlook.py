@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from functools import partial
 
 from hopperd.grounds import Grounds
@@ -20,7 +20,14 @@ from hopperd.web.window import Window
 from hopperd.workers.pulse import Pulse
 
 
-def window_of(store: Store, configured: Callable[[], Settings], clock: Clock, live: Live, pulse: Pulse) -> Window:
+def window_of(
+    store: Store,
+    configured: Callable[[], Settings],
+    clock: Clock,
+    live: Live,
+    pulse: Pulse,
+    threads_of: Callable[[str], Executor],
+) -> Window:
     """The window of one daemon; the ledger tells it of everything that becomes durable."""
     settings = configured()
     tokens = web_tokens(settings.web)
@@ -28,14 +35,15 @@ def window_of(store: Store, configured: Callable[[], Settings], clock: Clock, li
     redaction.know([rights.read_token, rights.act_token])
     # Of a bucket, whose every look costs requests, the intake's own looks tell.
     on_disk = [folder for folder in settings.folders if in_bucket(folder.path) is None]
-    grounds = {folder.name: Grounds(settings.state).of(folder, None) for folder in on_disk}
+    grounds = {folder.name: Grounds(settings.state).of(folder, threads_of(folder.name)) for folder in on_disk}
 
     async def prove(name: str) -> tuple[str, ...]:
         """What keeps a hot folder from working at this moment: by a real write in each of its places."""
         trouble = live.folder_state(name).trouble
         if trouble is not None:
             return (trouble,)
-        return (await asyncio.to_thread(grounds[name].probe)).problems if name in grounds else ()
+        ground = grounds.get(name)
+        return (await ground.in_thread(ground.probe)).problems if ground is not None else ()
 
     def ages() -> Mapping[str, float]:
         return dict[str, float](pulse.ages().items())

@@ -88,6 +88,9 @@ def test_a_share_that_hangs_at_a_start_delays_no_other_folder_and_no_stop(tmp_pa
         assert of(line, "hung")["trouble"] is None
         with hanging(share):
             line.wait_for(lambda: not_swept_seconds(line, "hung") > 6.0, "a sweep that hangs", 40)
+            ready = json.loads(line.fetched("/readyz"))
+            assert "did not answer" in ready["not_ready"]["folder hung"][0], ready
+            assert "folder us" in ready["proven"], ready
             began = time.monotonic()
             assert line.stop() == 0
             assert time.monotonic() - began < 20 * patience()

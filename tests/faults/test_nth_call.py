@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hopperd.folders import places
+from hopperd.folders import renaming
 from tests.support.world import SECOND_ANSWER, Taps, World
 
 CONTENTS = (b"%PDF-1.4 first\n%%EOF", b"%PDF-1.4 second\n%%EOF")
@@ -89,10 +89,10 @@ def test_an_answer_of_a_file_server_that_was_lost_is_no_trouble_at_all(
     """It is asked once more then, and of what it has done already it says that it cannot be done. A share has neither
     files without a name nor a rename that replaces nothing, and its client may believe what it knew before."""
     if kind != "local":
-        monkeypatch.setattr(places, "_rename_in_one_step", _unsupported)
-        monkeypatch.setattr(places, "_nameless", _unsupported)
+        monkeypatch.setattr(renaming, "_rename_in_one_step", _unsupported)
+        monkeypatch.setattr(renaming, "_nameless", _unsupported)
     if kind == "share-that-remembers":
-        monkeypatch.setattr(places, "_is_now", lambda *_: False)
+        monkeypatch.setattr(renaming, "_is_now", lambda *_: False)
     calls = [call for call, what in enumerate(calls_of_a_run(), 1) if what in SECOND_ANSWER]
     assert len(calls) > 30
     for call in calls:

@@ -43,6 +43,7 @@ MEANINGS = {
     "hook-given-up": "A web hook was tried for as long as it may be.",
     "hook-not-told": "A web hook did not take a letter; it is tried again.",
     "hook-told": "A web hook took a letter.",
+    "inspection-cannot-start": "No process can be started that looks into files: none is sent, and it is tried again.",
     "internal-error": "A mistake of ours; the job is held. Please report it.",
     "job-set-aside": "A mistake of ours over a job that cannot even be held: it rests until the next start. Report it.",
     "leftover": "`work/` holds files of a job that has ended.",

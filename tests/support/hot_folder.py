@@ -11,11 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from hopperd.folders import places
+from hopperd.folders.candidates import Candidate
 from hopperd.folders.claim import claim
 from hopperd.folders.identity import prepare
 from hopperd.folders.layout import ROLES, Layout
 from hopperd.folders.selection import Selection
-from hopperd.folders.sweep import Candidate, sweep
+from hopperd.folders.sweep import sweep
 from hopperd.pipeline.job import Export, Job, JobId, Original, Stage, Staged, new_job_id
 from tests.support import jobs
 

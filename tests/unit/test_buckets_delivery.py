@@ -294,6 +294,41 @@ def test_a_death_at_any_call_of_bringing_back_loses_nothing(place: InBucket, aft
     assert deaths >= 5
 
 
+@pytest.mark.parametrize("is_large", [False, True], ids=["whole", "in parts"])
+def test_a_retry_takes_no_other_jobs_original(place: InBucket, is_large: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large object, as one that somebody repaired, has no metadata that tells whose it is."""
+    if is_large:
+        monkeypatch.setattr(filing, "WHOLE_BYTES", 1)
+    place.prefix = f"t/{uuid.uuid4().hex}"
+    bucket, jobs = place.bucket(), []
+    for content in (b"the first", b"the second"):
+        job = claimed(place, "x.pdf", content, stage=Stage.ABANDONED, outcome="failed")
+        bucket.filing.file_away(job, receipts(job), delete_delivered=False)
+        jobs.append(job)
+        if content == b"the first":
+            place.hand.remove(f"{place.prefix}/failed/2026/11/23/x.pdf")
+            place.hand.remove(f"{place.prefix}/failed/2026/11/23/x.pdf.receipt.json")
+    with pytest.raises(FileNotFoundError):
+        bucket.filing.reclaim(jobs[0])
+    assert place.files("failed")["2026/11/23/x.pdf"] == b"the second", "promise 1: it took that of another job"
+    bucket.filing.reclaim(jobs[1])
+    assert place.originals() == {f"{jobs[1].id}/x.pdf": b"the second"}
+
+
+def test_without_metadata_and_receipt_a_retry_takes_what_holds_the_same_bytes(place: InBucket) -> None:
+    place.prefix = f"t/{uuid.uuid4().hex}"
+    bucket = place.bucket()
+    job = claimed(place, "x.pdf", stage=Stage.ABANDONED, outcome="failed")
+    bucket.filing.file_away(job, receipts(job), delete_delivered=False)
+    place.hand.remove(f"{place.prefix}/failed/2026/11/23/x.pdf.receipt.json")
+    place.hand.put(f"{place.prefix}/failed/2026/11/23/x.pdf", b"of somebody else")
+    with pytest.raises(FileNotFoundError):
+        bucket.filing.reclaim(job)
+    place.hand.put(f"{place.prefix}/failed/2026/11/23/x.pdf", PDF)
+    bucket.filing.reclaim(job)
+    assert place.originals() == {f"{job.id}/x.pdf": PDF}
+
+
 def test_copies_to_read_are_bounded_and_fetched_again(place: InBucket, tmp_path: Path) -> None:
     bucket = place.bucket()
     bucket.scratch._kept_bytes = 3 * len(PDF)

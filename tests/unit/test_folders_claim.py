@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from hopperd.folders import claim as claiming
+from hopperd.folders.candidates import Candidate
 from hopperd.folders.claim import NotClaimed, claim, digest, identity, leftovers
 from hopperd.folders.layout import Layout
 from hopperd.folders.selection import Selection
-from hopperd.folders.sweep import Candidate
 from hopperd.pipeline.job import Identity
 from tests.support.hot_folder import (
     Died,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hopperd.folders import deliver as delivering
-from hopperd.folders import places
+from hopperd.folders import places, renaming
 from hopperd.folders.deliver import (
     close_staging,
     deliver,
@@ -179,7 +180,7 @@ def test_sealed_before_the_machine_last_started_may_be_delivered_twice(
 
 
 def test_a_file_system_that_cannot_rename_without_replacing(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places, "_renameat2", lambda: None)
+    monkeypatch.setattr(renaming, "_renameat2", lambda: None)
     put_out(layout, b"other.xlsx")
     job = stage(layout, EXPORTS)
     outcome = deliver(layout, job)
@@ -188,6 +189,43 @@ def test_a_file_system_that_cannot_rename_without_replacing(layout: Layout, monk
     job = replace(job, exports=(*job.exports[:2], replace(job.exports[2], name=b"other (2).xlsx")))
     assert deliver(layout, job) == "delivered"
     assert files(layout.out) == {**EXPORTS, b"other.xlsx": b"somebody else's", b"other (2).xlsx": b""}
+
+
+def test_a_share_that_hangs_in_a_rename_keeps_no_other_from_renaming(
+    tmp_path: Path, quick_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if os.stat(tmp_path).st_dev == os.stat(quick_path).st_dev:
+        pytest.skip("there is no second file system to write to")
+    monkeypatch.setattr(renaming, "_renameat2", lambda: None)
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def rename(path: Path) -> None:
+        (path / "old").touch()
+        with places.root_folder(os.fsencode(path)) as fd:
+            renaming.rename_new(fd, b"old", fd, b"new")
+
+    def tap(what: str) -> None:
+        if threading.current_thread() is not hung:
+            return
+        tries.append(what)
+        if tries.count("before rename") == 2:  # the first was to rename in one step
+            hangs.set()
+            goes_on.wait()
+
+    tries: list[str] = []
+    hung, other = (threading.Thread(target=rename, args=(path,)) for path in (tmp_path, quick_path))
+    with tapped(tap):
+        hung.start()
+        assert hangs.wait(30)
+        other.start()
+        try:
+            other.join(30)
+            assert (quick_path / "new").exists(), "it waits for a share that has nothing to do with it"
+        finally:
+            goes_on.set()
+            hung.join()
+            other.join()
+    assert (tmp_path / "new").exists()
 
 
 def test_staging_that_is_no_folder_is_said(layout: Layout) -> None:
@@ -219,7 +257,7 @@ def test_delivered_once_whole_however_it_is_cut_short(
     quick_path: Path, error: BaseException, is_atomic: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not is_atomic:
-        monkeypatch.setattr(places, "_renameat2", lambda: None)
+        monkeypatch.setattr(renaming, "_renameat2", lambda: None)
     contents = sorted(EXPORTS.values())
 
     def fresh(number: int) -> tuple[Layout, Job]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from hopperd.folders import places, writers
+from hopperd.folders import places, renaming, writers
 from hopperd.folders.disk import HotFolder
 from hopperd.folders.inbox import HotInbox
 from hopperd.folders.layout import Layout
@@ -335,8 +335,8 @@ def test_whole_or_not_at_all_without_nameless_files(layout: Layout, monkeypatch:
         for content in (b"one", b"two"):
             with open(layout.done + b"/.scratch", "wb") as old:
                 old.write(b"left by a crash")
-            with places.new_file(fd, content, b".scratch") as file:
+            with renaming.new_file(fd, content, b".scratch") as file:
                 places.write_all(file, content)
-        with pytest.raises(FileExistsError), places.new_file(fd, b"one", b".scratch") as file:
+        with pytest.raises(FileExistsError), renaming.new_file(fd, b"one", b".scratch") as file:
             places.write_all(file, b"another")
     assert files(layout.done) == {b"one": b"one", b"two": b"two"}

@@ -228,6 +228,60 @@ def test_a_retried_job_takes_its_receipt_back_though_the_one_before_it_is_gone(l
     assert files(layout.failed) == {}
 
 
+def failed(layout: Layout, number: int, content: bytes) -> Job:
+    """A job that has failed and is filed as x.pdf."""
+    put(layout, b"x.pdf", content)
+    job = job_with(claimed(layout, b"x.pdf", number), number, stage=Stage.ABANDONED, outcome="failed")
+    job = replace(job, originals=(replace(job.originals[0], filed_as=b"x.pdf"),))
+    assert file_away(layout, job, receipts(job)) == []
+    return job
+
+
+def retried(layout: Layout, job: Job) -> bytes | None:
+    """What a retry takes into work/; None where it finds nothing that is the job's."""
+    try:
+        reclaim(layout, replace(job, stage=Stage.CLAIMED, outcome=None))
+    except FileNotFoundError:
+        return None
+    return files(layout.work)[job.id.encode() + b"/x.pdf"]
+
+
+def take_away(layout: Layout, *names: bytes) -> None:
+    for name in names:
+        os.unlink(layout.failed + b"/" + name)
+
+
+def test_a_retry_takes_no_other_jobs_original(layout: Layout) -> None:
+    one = failed(layout, 1, b"the first")
+    take_away(layout, b"x.pdf", b"x.pdf.receipt.json")
+    two = failed(layout, 2, b"the second")
+    assert retried(layout, one) is None, "promise 1: it took the original of another job"
+    assert files(layout.failed) == {b"x.pdf": b"the second", b"x.pdf.receipt.json": receipts(two)[0]}
+    assert retried(layout, two) == b"the second"
+
+
+def test_a_retry_takes_no_other_jobs_original_that_lies_beside_both_receipts(layout: Layout) -> None:
+    one = failed(layout, 1, b"the first")
+    take_away(layout, b"x.pdf")
+    two = failed(layout, 2, b"the second")
+    assert files(layout.failed)[b"x.pdf.receipt (2).json"] == receipts(two)[0]
+    assert retried(layout, one) is None, "promise 1: it took the original of another job"
+    assert retried(layout, two) == b"the second"
+    assert files(layout.failed) == {b"x.pdf.receipt.json": receipts(one)[0]}
+
+
+@pytest.mark.parametrize(("content", "is_taken"), [(b"the first", True), (b"of somebody else", False)])
+def test_without_a_receipt_a_retry_takes_what_holds_the_same_bytes(
+    layout: Layout, content: bytes, is_taken: bool
+) -> None:
+    job = failed(layout, 1, b"the first")
+    take_away(layout, b"x.pdf", b"x.pdf.receipt.json")
+    with open(layout.failed + b"/x.pdf", "wb") as file:
+        file.write(content)
+    assert retried(layout, job) == (content if is_taken else None)
+    assert files(layout.failed) == ({} if is_taken else {b"x.pdf": content})
+
+
 def copies(layout: Layout, content: bytes) -> list[bytes]:
     places = [files(root) for root in (layout.work, layout.done, layout.failed, layout.inbox)]
     return [name for found in places for name, held in found.items() if held == content]

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from hopperd.folders.candidates import GROUP_FILES
 from hopperd.folders.layout import Layout
 from hopperd.folders.mounts import mount_of, mounts, mounts_below
 from hopperd.folders.selection import Selection, left_alone_by_name
-from hopperd.folders.sweep import GROUP_FILES, sweep
+from hopperd.folders.sweep import sweep
 from hopperd.ports import Swept
 from tests.support.hot_folder import candidates, layout_in, put
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +190,32 @@ def test_whatever_happens_to_it_is_said_and_it_starts_again(
         await awake()
 
     play(tmp_path, scene)
+
+
+def test_only_the_folders_own_threads_ask_its_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A share that hangs would keep threads that everybody needs, to resolve a name or to end."""
+    asking: list[str] = []
+    for name in ("mount_of", "_root_of", "_there"):
+        real = getattr(watching, name)
+
+        def asked(*question: Any, real: Callable[..., Any] = real) -> Any:
+            asking.append(threading.current_thread().name)
+            return real(*question)
+
+        monkeypatch.setattr(watching, name, asked)
+
+    async def main() -> None:
+        woken = asyncio.Event()
+        with ThreadPoolExecutor(2, "of-the-folder") as pool:
+            running = asyncio.create_task(Watch(os.fsencode(tmp_path), woken.set, pool).run())
+            async with asyncio.timeout(20):
+                await woken.wait()
+            running.cancel()
+            await asyncio.wait({running})
+
+    asyncio.run(main())
+    assert len(asking) >= 3
+    assert all(thread.startswith("of-the-folder") for thread in asking), asking
 
 
 def test_no_events_are_expected_of_a_share() -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from hopperd.folders.candidates import Candidate
 from hopperd.folders.layout import Layout
-from hopperd.folders.sweep import Candidate, look_again
+from hopperd.folders.sweep import look_again
 from hopperd.ledger.store import Store
 from hopperd.pipeline.job import Identity, JobId, Original, Policy, new_job_id
 from hopperd.pipeline.settle import Answer, Look

@@ -7,6 +7,7 @@ import dataclasses
 import os
 import signal
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,6 +51,17 @@ def test_a_document_is_read_in_every_format_asked_for_and_remembered() -> None:
         assert await pool.read(content(tiny_pdf("N-1")), "a.pdf", ("json", "xls")) is first
         other = await pool.read(content(tiny_pdf("N-1")), "b.pdf", ("json", "xls"))
         assert b"b.pdf" in other.exports[0][1]
+
+    with_pool(walk)
+
+
+def test_a_child_has_no_secret_in_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOPPERD_ACCOUNTS__MAIN__APPLICATION_TOKEN", "a secret")
+
+    async def walk(pool: ReaderPool) -> None:
+        await pool.read(content(tiny_pdf("N-1")), "a.pdf", JSON)
+        (child,) = pool._all
+        assert b"a secret" not in Path(f"/proc/{child.pid}/environ").read_bytes()
 
     with_pool(walk)
 

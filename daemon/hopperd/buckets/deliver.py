@@ -19,6 +19,7 @@ from hopperd.buckets.store import JOB, PART, SHA256, WHOLE_BYTES, Store, StoreTr
 from hopperd.folders import deliver as staging
 from hopperd.folders import places
 from hopperd.folders.layout import STAGING, Layout
+from hopperd.folders.trouble import troubled
 from hopperd.pipeline.job import Export, Job, JobId
 from hopperd.pipeline.naming import marker_name, numbered
 from hopperd.ports import NameTaken
@@ -105,7 +106,7 @@ class Deliveries:
             aside = self._place.own_key(job.id, f"{LARGE}-{export.staged_as}")
             self._store.put_parts(aside, path)
             return self._store.copy_new(aside, key)
-        with places.troubled(path, "read staged exports from"), open(path, "rb") as file:
+        with troubled(path, "read staged exports from"), open(path, "rb") as file:
             content = file.read()
         return self._store.put_new(key, content, _told(job, export))
 
@@ -151,7 +152,7 @@ class Deliveries:
 
     def _staged(self, job_id: JobId) -> set[str] | None:
         """What is still to be delivered; None where staging or its manifest is gone."""
-        with places.troubled(self._layout.out, "look into staging in"):
+        with troubled(self._layout.out, "look into staging in"):
             try:
                 with (
                     places.root_folder(self._layout.out) as out,
@@ -163,7 +164,7 @@ class Deliveries:
 
     def _unstage(self, job_id: JobId, export: Export) -> None:
         path = self._layout.staging_path(job_id, export.staged_as)
-        with places.troubled(path, "clear staging in"), contextlib.suppress(FileNotFoundError):
+        with troubled(path, "clear staging in"), contextlib.suppress(FileNotFoundError):
             os.unlink(path)
 
 

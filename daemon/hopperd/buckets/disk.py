@@ -21,8 +21,8 @@ from hopperd.buckets.place import Place
 from hopperd.buckets.scratch import Scratch
 from hopperd.buckets.store import Store
 from hopperd.folders import deliver as staging
-from hopperd.folders import places
 from hopperd.folders.layout import Layout
+from hopperd.folders.trouble import troubled
 from hopperd.pipeline.job import Export, Identity, Job, JobId, Original, Staged
 from hopperd.ports import NameTaken
 
@@ -109,14 +109,14 @@ class BucketFolder:
     async def open_staging(self, job: Job) -> None:
         def call() -> None:
             self._bucket.deliveries.forget(job.id)
-            with places.troubled(self._bucket.local, "stage exports in"):
+            with troubled(self._bucket.local, "stage exports in"):
                 staging.open_staging(self._bucket.layout, job)
 
         await self._run(call)
 
     async def seal_staging(self, job: Job, staged: Sequence[Staged]) -> None:
         def call() -> None:
-            with places.troubled(self._bucket.local, "stage exports in"):
+            with troubled(self._bucket.local, "stage exports in"):
                 staging.seal_staging(self._bucket.layout, job, staged)
 
         await self._run(call)
@@ -126,14 +126,14 @@ class BucketFolder:
 
     async def close_staging(self, job_id: JobId) -> None:
         def call() -> None:
-            with places.troubled(self._bucket.local, "clean up staging in"):
+            with troubled(self._bucket.local, "clean up staging in"):
                 staging.close_staging(self._bucket.layout, job_id)
 
         await self._run(call)
 
     async def staging_jobs(self) -> Sequence[JobId]:
         def call() -> Sequence[JobId]:
-            with places.troubled(self._bucket.local, "look into"):
+            with troubled(self._bucket.local, "look into"):
                 return staging.staging_jobs(self._bucket.layout)
 
         return await self._run(call)

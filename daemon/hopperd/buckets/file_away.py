@@ -160,22 +160,22 @@ class Filing:
         return job_in(found[1]) if found is not None else None
 
     def has_receipt(self, root: Role, filed_as: bytes, job_id: JobId) -> bool:
-        first = receipt_name(filed_as)
-        for name in chain((first,), islice(numbered(first), NAMES_TRIED)):
-            of = self._job_of(self._place.key(root, name))
-            if of is None or of == job_id:
-                return of == job_id
-        return False
+        return any(of == job_id for _, of in self._beside(root, filed_as))
 
     def _remove_receipt(self, root: Role, filed_as: bytes, job_id: JobId) -> None:
+        ours = next((key for key, of in self._beside(root, filed_as) if of == job_id), None)
+        if ours is not None:
+            self._store.remove(ours)
+
+    def _beside(self, root: Role, filed_as: bytes) -> Iterator[tuple[str, str]]:
+        """The receipts of an original, as far as their names were counted on, and whose each is; "" where nobody's."""
         first = receipt_name(filed_as)
         for name in chain((first,), islice(numbered(first), NAMES_TRIED)):
             key = self._place.key(root, name)
             of = self._job_of(key)
-            if of == job_id:
-                self._store.remove(key)
-            if of is None or of == job_id:
+            if of is None:
                 return
+            yield key, of
 
     # ------------------------------------------------------------------------------------------------ and back
 
@@ -183,7 +183,7 @@ class Filing:
         """The originals of a retried job into work/ again, digested anew; then their receipts go.
 
         Whoever repaired a file in failed/ before ordering the retry finds the repaired one taken. FileNotFoundError
-        where an original is nowhere.
+        where an original is nowhere, or nothing tells that what has its name by now is no one else's.
         """
         originals = tuple(self._bring_back(job, original) for original in job.originals)
         for root in _FILED:
@@ -195,7 +195,7 @@ class Filing:
         target = self._place.work_key(job.id, original.name)
         for root in _FILED:
             source = self._store.look(self._place.key(root, _filed_as(original)))
-            if source is None or not self._is_of(job, source):
+            if source is None or not self._is_its_own(job, original, root, source):
                 continue
             copy = self._store.look(target)
             if copy is None or not have_same_bytes(self._store, source, copy):
@@ -209,10 +209,19 @@ class Filing:
             break
         return self.digest(job.id, original.name)
 
-    def _is_of(self, job: Job, source: Seen) -> bool:
-        """Not another job's: one that somebody repaired has no metadata, and is taken."""
+    def _is_its_own(self, job: Job, original: Original, root: Role, source: Seen) -> bool:
+        """Not an object that was put or filed there after the original had been taken away.
+
+        Its metadata tells, or the job's receipt alone lies beside it: one that somebody repaired, or that is large,
+        has no metadata. Otherwise its bytes tell, unless only others' receipts lie there.
+        """
         found = self._store.told(source.key)
-        return found is not None and found[1].get(JOB) in (None, job.id)
+        if found is None or JOB in found[1]:
+            return found is not None and found[1][JOB] == job.id
+        beside = {of for _, of in self._beside(root, _filed_as(original)) if of}
+        if beside == {job.id}:
+            return True
+        return (not beside or job.id in beside) and digest_of(self._store, source.key) == original.sha256
 
     def digest(self, job_id: JobId, name: bytes) -> Original:
         """Fetch an original in work/ and take its digests. FileNotFoundError where it is not there."""

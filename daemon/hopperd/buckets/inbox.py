@@ -15,9 +15,9 @@ from typing import Final, TypeVar
 from hopperd.buckets.disk import Bucket, run
 from hopperd.buckets.identity import present
 from hopperd.buckets.listing import WHY, Candidate, ObjectSeen
-from hopperd.folders import places
 from hopperd.folders.probe import disk_state
 from hopperd.folders.selection import Selection
+from hopperd.folders.trouble import troubled
 from hopperd.folders.writers import HEAD_BYTES
 from hopperd.pipeline.job import Identity, JobId, Original
 from hopperd.pipeline.settle import Answer, Writing
@@ -81,7 +81,7 @@ class BucketInbox:
 
     def _require_space(self) -> None:
         local = self._bucket.local
-        with places.troubled(local, "look into"):
+        with troubled(local, "look into"):
             room, is_read_only = disk_state(local)
         if is_read_only or room < self._free_space_bytes:
             what = (

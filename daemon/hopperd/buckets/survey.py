@@ -17,9 +17,9 @@ from hopperd.buckets.identity import present
 from hopperd.buckets.place import Role
 from hopperd.buckets.scratch import digest_of
 from hopperd.buckets.seen import Seen
-from hopperd.folders import places
 from hopperd.folders.receipts import RECEIPT_BYTES
 from hopperd.folders.survey import IS_RECEIPT, original_of, staging_of
+from hopperd.folders.trouble import troubled
 from hopperd.pipeline.audit import Whereabouts
 from hopperd.pipeline.job import Job, JobId, Original, Stage
 from hopperd.ports import Filed, FolderTrouble, StagedJob, WorkFound
@@ -50,7 +50,7 @@ class BucketSurvey:
 
     async def staging(self) -> tuple[Sequence[StagedJob], Sequence[bytes]]:
         def call() -> tuple[Sequence[StagedJob], Sequence[bytes]]:
-            with places.troubled(self._bucket.local, "look into staging in"):
+            with troubled(self._bucket.local, "look into staging in"):
                 return staging_of(self._bucket.layout)
 
         return await self._run(call)

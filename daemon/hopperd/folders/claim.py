@@ -12,10 +12,11 @@ import os
 from collections.abc import Hashable, Iterable, Iterator
 from typing import NamedTuple
 
-from hopperd.folders import places
+from hopperd.folders import places, renaming
+from hopperd.folders.candidates import Candidate, Group
 from hopperd.folders.layout import MARKER, Layout
 from hopperd.folders.selection import Selection
-from hopperd.folders.sweep import Candidate, Found, Group, Walk, name_bytes
+from hopperd.folders.walk import Found, Walk, name_bytes
 from hopperd.pipeline.identity import group_of
 from hopperd.pipeline.job import Identity, JobId, Original, is_job_id
 from hopperd.pipeline.naming import next_free, split_path
@@ -78,7 +79,7 @@ def _take(
 ) -> tuple[Original, ...] | NotClaimed:
     base = split_path(candidate.name)[1]
     try:
-        places.rename_new(source, base, target, base, seen)
+        renaming.rename_new(source, base, target, base, seen)
     except OSError as error:
         _clear_job_folder(layout, job_id, candidate.name)
         if error.errno in _FILE_ERRORS and (error.errno != errno.EXDEV or b"/" in candidate.name):
@@ -123,7 +124,7 @@ def _as_it_is(
 
 def _put_back(source: int, target: int, base: bytes) -> bool:
     try:
-        places.rename_new(target, base, source, base)
+        renaming.rename_new(target, base, source, base)
     except FileNotFoundError:
         return True
     except OSError:
@@ -196,7 +197,7 @@ def return_to_inbox(layout: Layout, job_id: JobId, name: bytes) -> None:
                 places.place(layout.work, job_id.encode() + b"/" + name) as (source, base),
                 places.place(layout.inbox, planned, make=True) as (target, its_name),
             ):
-                places.rename_new(source, base, target, its_name)
+                renaming.rename_new(source, base, target, its_name)
                 places.flush_folder(target)
                 places.flush_folder(source)
         except (FileExistsError, NotADirectoryError):

@@ -16,7 +16,7 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from hopperd.folders import places
+from hopperd.folders import places, renaming
 from hopperd.folders.layout import MANIFEST, STAGING, Layout
 from hopperd.pipeline.job import Export, Job, JobId, Staged, is_job_id
 from hopperd.pipeline.naming import marker_name, numbered, split_path
@@ -180,7 +180,7 @@ def _deliver_one(out: int, folder: int, export: Export) -> bool:
             contextlib.suppress(FileNotFoundError),  # somebody removes empty folders, or a server repeated the rename
             places.folder_below(out, parent, make=True) as destination,
         ):
-            places.rename_new(folder, staged_as, destination, base, seen)
+            renaming.rename_new(folder, staged_as, destination, base, seen)
             return True
     raise OSError(errno.EBUSY, "somebody removes the subfolder again and again", export.name)
 
@@ -270,7 +270,7 @@ def _write_manifest(folder: int, job: Job, staged: Sequence[Staged]) -> None:
         "number": job.task_number,
         "files": [_listed(job, one) for one in staged],
     }
-    with places.new_file(folder, MANIFEST, _SCRATCH, 0o600) as file:
+    with renaming.new_file(folder, MANIFEST, _SCRATCH, 0o600) as file:
         places.write_all(file, json.dumps(content).encode())
 
 

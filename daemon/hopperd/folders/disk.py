@@ -17,6 +17,7 @@ from hopperd.folders import claim, deliver, file_away, places
 from hopperd.folders.identity import marker_trouble
 from hopperd.folders.layout import Layout, Role
 from hopperd.folders.retention import clear_done
+from hopperd.folders.trouble import trouble_from
 from hopperd.pipeline.job import Export, Identity, Job, JobId, Original, Staged
 from hopperd.ports import FolderTrouble, NameTaken
 
@@ -121,7 +122,7 @@ class HotFolder:
                 require_markers(roots)  # not there because nothing is there any more?
                 raise
             except OSError as error:
-                raise places.trouble_from(error, _culprit(error) or roots[0], doing) from error
+                raise trouble_from(error, _culprit(error) or roots[0], doing) from error
 
         return await asyncio.get_running_loop().run_in_executor(self._pool, guarded)
 

@@ -12,13 +12,13 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
-from hopperd.folders import places
-from hopperd.folders.claim import DEEPEST, digest, identity, return_to_inbox
+from hopperd.folders import places, renaming
+from hopperd.folders.claim import DEEPEST, digest, identity, remove_hollow, return_to_inbox
 from hopperd.folders.deliver import taken_numbers
 from hopperd.folders.layout import Layout
-from hopperd.folders.receipts import remove_receipt, write_receipt
+from hopperd.folders.receipts import jobs_beside, remove_receipt, write_receipt
 from hopperd.folders.selection import Selection
-from hopperd.folders.sweep import Walk
+from hopperd.folders.walk import Walk
 from hopperd.pipeline.job import Job, JobId, Original, Stage
 from hopperd.pipeline.naming import split_path
 from hopperd.ports import NameTaken
@@ -87,7 +87,7 @@ def _file(
         return None
     folder = filed.at(parent, make=True)
     try:
-        places.rename_new(source, name, folder, base, found)
+        renaming.rename_new(source, name, folder, base, found)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
@@ -108,10 +108,18 @@ def _filed_before(filed: places.Opened, original: Original) -> str | None:
         there = places.identity_of(found)
         if there.inode == original.identity.inode:
             return None if there.same_file(original.identity) else CHANGED
-        with places.open_file(folder, base) as file:
-            return None if places.digests(file)[0] == original.sha256 else TAKEN_AWAY
+        return None if _has_its_bytes(folder, base, original) else TAKEN_AWAY
     except (FileNotFoundError, NotADirectoryError):
         return TAKEN_AWAY
+
+
+def _has_its_bytes(folder: int, base: bytes, original: Original) -> bool:
+    """False also where it may not be read: nothing tells then that it is the file."""
+    try:
+        with places.open_file(folder, base) as file:
+            return places.digests(file)[0] == original.sha256
+    except PermissionError:
+        return False
 
 
 def _flush_all(opened: places.Opened, folders: Iterable[bytes]) -> None:
@@ -143,18 +151,9 @@ def _leave_work(layout: Layout, job: Job, work: int) -> None:
             return_to_inbox(layout, job.id, found.name[len(top) + 1 :])
         except OSError as error:
             trouble = error
-    _remove_hollow(work, top)
+    remove_hollow(work, top)
     if trouble is not None:  # the job is not filed as long as work/ holds a file that nobody would look for there
         raise trouble
-
-
-def _remove_hollow(work: int, folder: bytes) -> None:
-    with contextlib.suppress(OSError):
-        with places.folder_below(work, folder) as inner, os.scandir(inner) as entries:
-            below = [os.fsencode(entry.name) for entry in entries if entry.is_dir(follow_symlinks=False)]
-        for name in below:
-            _remove_hollow(work, folder + b"/" + name)
-        places.remove_empty(work, folder)
 
 
 # ------------------------------------------------------------------------------------------- another file system
@@ -186,7 +185,7 @@ class _Copy:
         if places.look(folder, base) is not None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), base)
         scratch = b".hopperd-" + self._job + self._intent
-        with places.open_file(source, name) as file, places.new_file(folder, base, scratch, 0o600) as copy:
+        with places.open_file(source, name) as file, renaming.new_file(folder, base, scratch, 0o600) as copy:
             before = os.fstat(file)
             sha256, _, size = places.digests(file, also=copy)
             if places.identity_of(os.fstat(file)) != places.identity_of(before) or size != before.st_size:
@@ -204,7 +203,7 @@ class _Copy:
     def _note(self, inode: int, sha256: str) -> None:
         with places.root_folder(self._layout.work) as work, places.folder_below(work, self._job) as top:
             places.remove(top, self._intent)
-            with places.new_file(top, self._intent, self._intent + b".new", 0o600) as file:
+            with renaming.new_file(top, self._intent, self._intent + b".new", 0o600) as file:
                 places.write_all(file, json.dumps({"inode": inode, "sha256": sha256}).encode())
 
     def is_made(self, source: int, name: bytes, folder: int, base: bytes) -> bool:
@@ -232,7 +231,7 @@ def reclaim(layout: Layout, job: Job) -> tuple[Original, ...]:
     """The originals of a retried job from failed/ or done/ into work/ again, digested anew; then their receipts go.
 
     Whoever repaired a file in failed/ before ordering the retry finds the repaired one taken. FileNotFoundError where
-    an original is nowhere.
+    an original is nowhere, or nothing tells that what has its name by now is no one else's.
     """
     for position, original in enumerate(job.originals):
         if identity(layout, job.id, original.name) is None:
@@ -259,7 +258,7 @@ def _end_copy(layout: Layout, job: Job, position: int) -> None:
             places.place(root, _filed_as(original)) as (folder, base),
             places.place(layout.work, job.id.encode() + b"/" + original.name) as (target, name),
         ):
-            if copy.is_made(folder, base, target, name):
+            if _is_its_own(folder, base, job, original) and copy.is_made(folder, base, target, name):
                 copy.carry(folder, base, target, name)
 
 
@@ -275,11 +274,10 @@ def _bring_back(layout: Layout, job: Job, position: int) -> None:
                 contextlib.suppress(FileNotFoundError, NotADirectoryError),
                 places.place(root, _filed_as(original)) as (folder, base),
             ):
-                found = places.look(folder, base)
-                if found is None or not places.is_plain(found):
+                if not _is_its_own(folder, base, job, original):
                     continue
                 try:
-                    places.rename_new(folder, base, target, name)
+                    renaming.rename_new(folder, base, target, name)
                 except OSError as error:
                     if error.errno != errno.EXDEV:
                         raise
@@ -287,5 +285,22 @@ def _bring_back(layout: Layout, job: Job, position: int) -> None:
                 places.flush_folder(target)
                 places.flush_folder(folder)
                 return
-        _remove_hollow(work, job.id.encode())
+        remove_hollow(work, job.id.encode())
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), _filed_as(original))
+
+
+def _is_its_own(folder: int, base: bytes, job: Job, original: Original) -> bool:
+    """Not a file that was put or filed there after the original had been taken away.
+
+    It is the same file, or the job's receipt alone lies beside it: then somebody may have repaired it. Otherwise its
+    bytes tell, unless only others' receipts lie there.
+    """
+    found = places.look(folder, base)
+    if found is None or not places.is_plain(found):
+        return False
+    if places.identity_of(found).same_file(original.identity):
+        return True
+    beside = jobs_beside(folder, base)
+    if beside == {job.id}:
+        return True
+    return (not beside or job.id in beside) and _has_its_bytes(folder, base, original)

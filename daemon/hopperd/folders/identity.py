@@ -10,13 +10,14 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from hopperd.errors import FolderIdentityError
-from hopperd.folders import places
+from hopperd.folders import places, renaming
 from hopperd.folders.layout import MARKER, ROLES, STAGING, Layout, Role
+from hopperd.folders.trouble import trouble_from, troubled
 from hopperd.pipeline.naming import printable
 from hopperd.ports import FolderMark, FolderTrouble
 
@@ -41,7 +42,7 @@ def prepare(layout: Layout, ledger_id: str, marks: Mapping[str, FolderMark], *, 
     """
     for role in ROLES if not take_over else ():
         _prove(layout, role, ledger_id, marks)
-    with places.troubled(layout.inbox, "prepare"):
+    with troubled(layout.inbox, "prepare"):
         starts, warning = _next_start(layout, marks)
         for role in ROLES:
             _make_folder(layout.roots[role])
@@ -62,7 +63,7 @@ def present(layout: Layout, ledger_id: str | None = None) -> FolderTrouble | Non
     try:
         found = read_marker(layout.work)
     except OSError as error:
-        return places.trouble_from(error, layout.work, "read the marker in")
+        return trouble_from(error, layout.work, "read the marker in")
     if found is not None and found.get("ledger") not in (None, ledger_id):
         return FolderTrouble("gone", f"{printable(layout.work)} now belongs to another hopperd's ledger", layout.work)
     return None
@@ -76,7 +77,7 @@ def marker_trouble(root: bytes) -> FolderTrouble | None:
         what = f"{printable(root)} is gone: its marker {MARKER.decode()} is not there. Is the share mounted?"
         return FolderTrouble("gone", what, root)
     except OSError as error:
-        return places.trouble_from(error, root, "reach")
+        return trouble_from(error, root, "reach")
     return None
 
 
@@ -103,7 +104,7 @@ def _recorded(layout: Layout, role: Role, marks: Mapping[str, FolderMark]) -> Fo
 
 def _prove(layout: Layout, role: Role, ledger_id: str, marks: Mapping[str, FolderMark]) -> None:
     root, mark = layout.roots[role], _recorded(layout, role, marks)
-    with places.troubled(root, "read the marker in"):
+    with troubled(root, "read the marker in"):
         found = read_marker(root)
     if role == "work":
         _prove_work(layout, found, marks.get(layout.key(role)), ledger_id)  # moved with its marker: counted on
@@ -205,26 +206,14 @@ def _mark(layout: Layout, role: Role, ledger_id: str, starts: int) -> None:
     with places.root_folder(root) as fd:
         if found is None:
             try:
-                with places.new_file(fd, MARKER, _SCRATCH, 0o644) as file:
+                with renaming.new_file(fd, MARKER, _SCRATCH, 0o644) as file:
                     places.write_all(file, text)
             except FileExistsError as error:
                 raise FolderIdentityError(f"another hopperd started on {printable(root)} at the same time") from error
         else:
-            with _scratch(fd) as file:
+            with renaming.replaced_file(fd, MARKER, _SCRATCH, 0o644) as file:
                 places.write_all(file, text)
-            places.rename_over(fd, _SCRATCH, MARKER)
             places.flush_folder(fd)
-
-
-@contextlib.contextmanager
-def _scratch(fd: int) -> Iterator[int]:
-    places.remove(fd, _SCRATCH)
-    file = os.open(_SCRATCH, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=fd)
-    try:
-        yield file
-        places.flush(file)
-    finally:
-        os.close(file)
 
 
 def _cross(layout: Layout) -> None:

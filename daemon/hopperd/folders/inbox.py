@@ -12,11 +12,14 @@ from dataclasses import replace
 from typing import TypeVar
 
 from hopperd.folders import claim, places, writers
+from hopperd.folders.candidates import Candidate
 from hopperd.folders.identity import present
 from hopperd.folders.layout import ROLES, Layout
 from hopperd.folders.probe import disk_state, local
 from hopperd.folders.selection import Selection
-from hopperd.folders.sweep import FOLDERS_KEPT, Candidate, Walk, have_changed, look_again, name_bytes, sweep
+from hopperd.folders.sweep import have_changed, look_again, sweep
+from hopperd.folders.trouble import troubled
+from hopperd.folders.walk import FOLDERS_KEPT, Walk, name_bytes
 from hopperd.pipeline.job import Identity, JobId, Original
 from hopperd.pipeline.naming import printable
 from hopperd.pipeline.settle import Answer, Writing
@@ -269,7 +272,7 @@ class HotInbox:
 
     async def _run(self, doing: str, call: Callable[[], Given]) -> Given:
         def guarded() -> Given:
-            with places.troubled(self._layout.inbox, doing):
+            with troubled(self._layout.inbox, doing):
                 return call()
 
         return await asyncio.get_running_loop().run_in_executor(self._pool, guarded)

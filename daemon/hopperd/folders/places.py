@@ -1,37 +1,28 @@
-"""Durable operations on files, one system call each, relative to open folders.
+"""Operations on files and folders, one system call each, relative to open folders.
 
-No path component below a root is ever followed if it is a link, nothing is ever replaced, and whatever is made is made
-durable by the caller through `flush`. `TAP` is called before and after each operation that changes the disk, so that
-tests can fail or die exactly there.
+No path component below a root is ever followed if it is a link, and whatever is made is made durable by the caller
+through `flush`. `TAP` is called before and after each operation that changes the disk, so that tests can fail or die
+exactly there.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
-import functools
 import hashlib
 import os
-import platform
 import stat
-import threading
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from hopperd.pipeline.job import Identity
-from hopperd.pipeline.naming import printable, split_path
-from hopperd.ports import FolderTrouble
+from hopperd.pipeline.naming import split_path
 
 BLOCK_BYTES = 1 << 20
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _BELOW = _FOLDER | os.O_NOFOLLOW
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_RENAME_NOREPLACE = 1
-_RENAMEAT2 = {"x86_64": 316, "aarch64": 276, "riscv64": 276, "armv7l": 382, "i686": 353, "ppc64le": 357, "s390x": 347}
-_UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
-_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ENOTCONN, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.EHOSTDOWN)
-_DENIED = (errno.EACCES, errno.EPERM)
+UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 Given = TypeVar("Given")
 
@@ -41,36 +32,13 @@ def _no_tap(what: str) -> None:
 
 
 TAP: Callable[[str], None] = _no_tap
-_looked_first = threading.Lock()  # two deliveries never look at one name at the same time
 
 
-def _tapped(what: str, call: Callable[[], Given]) -> Given:
+def tapped(what: str, call: Callable[[], Given]) -> Given:
     TAP(f"before {what}")
     given = call()
     TAP(f"after {what}")
     return given
-
-
-# ------------------------------------------------------------------------------------------------------- trouble
-
-
-def trouble_from(error: OSError, path: bytes, doing: str) -> FolderTrouble:
-    """Sort an error of the disk by what it means for the whole folder."""
-    kind = "gone" if error.errno in _GONE else "denied" if error.errno in _DENIED else "disk"
-    if error.errno == errno.EXDEV:
-        kind = "crossing"
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    what = f"cannot {doing} {printable(path)}: {reason}"
-    return FolderTrouble(kind, what, path)  # type: ignore[arg-type]
-
-
-@contextlib.contextmanager
-def troubled(path: bytes, doing: str) -> Iterator[None]:
-    """Whatever the disk refuses inside becomes FolderTrouble."""
-    try:
-        yield
-    except OSError as error:
-        raise trouble_from(error, path, doing) from error
 
 
 # ------------------------------------------------------------------------------------------------------- folders
@@ -173,12 +141,12 @@ def blocking_folder(root: bytes, path: bytes) -> bytes | None:
 
 def make_folder(fd: int, name: bytes, mode: int = 0o777) -> None:
     """FileExistsError where anything of that name is there."""
-    _tapped("mkdir", lambda: os.mkdir(name, mode, dir_fd=fd))
+    tapped("mkdir", lambda: os.mkdir(name, mode, dir_fd=fd))
 
 
 def remove_folder(fd: int, name: bytes) -> None:
     """OSError where it is not empty."""
-    _tapped("rmdir", lambda: os.rmdir(name, dir_fd=fd))
+    tapped("rmdir", lambda: os.rmdir(name, dir_fd=fd))
 
 
 def remove_empty(root: int, folder: bytes) -> bool:
@@ -201,15 +169,15 @@ def remove_empty(root: int, folder: bytes) -> bool:
 
 def flush(fd: int) -> None:
     """fsync of a file. An error is never to be tried again on the same descriptor."""
-    _tapped("fsync", lambda: os.fsync(fd))
+    tapped("fsync", lambda: os.fsync(fd))
 
 
 def flush_folder(fd: int) -> None:
     """fsync of a folder, where the file system knows such a thing."""
     try:
-        _tapped("fsync-folder", lambda: os.fsync(fd))
+        tapped("fsync-folder", lambda: os.fsync(fd))
     except OSError as error:
-        if error.errno not in _UNSUPPORTED:
+        if error.errno not in UNSUPPORTED:
             raise
 
 
@@ -256,7 +224,7 @@ def open_file(fd: int, name: bytes) -> Iterator[int]:
 def remove(fd: int, name: bytes) -> bool:
     """Unlink; False where it was not there."""
     try:
-        _tapped("unlink", lambda: os.unlink(name, dir_fd=fd))
+        tapped("unlink", lambda: os.unlink(name, dir_fd=fd))
     except FileNotFoundError:
         return False
     return True
@@ -287,125 +255,3 @@ def write_all(file: int, content: bytes) -> None:
     view = memoryview(content)
     while view:
         view = view[os.write(file, view) :]
-
-
-# ------------------------------------------------------------------------------------------------------- renaming
-
-
-@functools.cache
-def _renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    call = getattr(libc, "renameat2", None)
-    if call is not None:
-        call.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
-        return call  # type: ignore[no-any-return]
-    number = _RENAMEAT2.get(platform.machine())
-    return None if number is None else functools.partial(libc.syscall, ctypes.c_long(number))
-
-
-def rename_new(from_fd: int, old: bytes, to_fd: int, new: bytes, seen: os.stat_result | None = None) -> bool:
-    """Rename without replacing: FileExistsError if `new` is taken. `seen` is what was just seen at `old`.
-
-    False where the file system cannot do that in one step and it was looked at first: another program may then have
-    taken the name in between.
-    """
-    before = seen or look(from_fd, old)
-    try:
-        _tapped("rename", lambda: _rename_in_one_step(from_fd, old, to_fd, new))
-    except OSError as error:
-        if _has_moved(before, from_fd, old, to_fd, new):
-            return True
-        if error.errno not in _UNSUPPORTED:
-            raise
-    else:
-        return True
-    with _looked_first:
-        if look(to_fd, new) is not None:
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new)
-        try:
-            _tapped("rename", lambda: os.rename(old, new, src_dir_fd=from_fd, dst_dir_fd=to_fd))
-        except OSError:
-            if not _has_moved(before, from_fd, old, to_fd, new):
-                raise
-    return False
-
-
-def _is_now(file: os.stat_result | None, fd: int, name: bytes) -> bool:
-    """Whether `file` lies there in spite of the error: a file server is asked again where its answer was lost, and says
-    of what it has done already that it cannot be done (NFS, SMB)."""
-    found = look(fd, name)
-    return file is not None and found is not None and (file.st_dev, file.st_ino) == (found.st_dev, found.st_ino)
-
-
-def _has_moved(file: os.stat_result | None, from_fd: int, old: bytes, to_fd: int, new: bytes) -> bool:
-    return _is_now(file, to_fd, new) and look(from_fd, old) is None
-
-
-def _rename_in_one_step(from_fd: int, old: bytes, to_fd: int, new: bytes) -> None:
-    call = _renameat2()
-    if call is None:
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    if call(from_fd, old, to_fd, new, _RENAME_NOREPLACE) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), old)
-
-
-def rename_over(fd: int, old: bytes, new: bytes) -> None:
-    """Rename within one folder, replacing. Only for a file of our own in place of an older one of our own."""
-    before = look(fd, old)
-    try:
-        _tapped("rename-over", lambda: os.rename(old, new, src_dir_fd=fd, dst_dir_fd=fd))
-    except OSError:
-        if not _has_moved(before, fd, old, fd, new):
-            raise
-
-
-# ---------------------------------------------------------------------------------------------- whole or not at all
-
-
-@contextlib.contextmanager
-def new_file(fd: int, name: bytes, scratch: bytes, mode: int = 0o666, *, flushed_later: bool = False) -> Iterator[int]:
-    """A file that appears under `name` whole and durable when the block ends, or not at all.
-
-    With `flushed_later` the caller will flush the folder, for this and for other changes: the name is then durable.
-    It has no name until then, so that a crash leaves nothing behind. Where a file system cannot do that it is called
-    `scratch`, a dot-name that the caller uses again when it repeats the work. FileExistsError if `name` is taken.
-    """
-    file, named = _unnamed(fd, scratch, mode)
-    try:
-        yield file
-        flush(file)
-        if named:
-            rename_new(fd, scratch, fd, name)
-            named = False
-        else:
-            _link(file, fd, name)
-    finally:
-        os.close(file)
-        if named:
-            remove(fd, scratch)
-    if not flushed_later:
-        flush_folder(fd)
-
-
-def _link(file: int, fd: int, name: bytes) -> None:
-    path = b"/proc/self/fd/%d" % file
-    try:
-        _tapped("link", lambda: os.link(path, name, dst_dir_fd=fd, follow_symlinks=True))
-    except OSError:
-        if not _is_now(os.fstat(file), fd, name):
-            raise
-
-
-def _nameless(fd: int, mode: int) -> int:
-    return os.open(b".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, mode, dir_fd=fd)
-
-
-def _unnamed(fd: int, scratch: bytes, mode: int) -> tuple[int, bool]:
-    try:
-        return _nameless(fd, mode), False
-    except OSError as error:
-        if error.errno not in (*_UNSUPPORTED, errno.EISDIR, errno.ENOENT):
-            raise
-    remove(fd, scratch)
-    return os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=fd), True

@@ -13,7 +13,7 @@ import pwd
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hopperd.folders import places
+from hopperd.folders import places, renaming
 from hopperd.folders.layout import ROLES, Layout, Role
 from hopperd.folders.mounts import Mount, mount_of, mounts, mounts_below
 from hopperd.pipeline.naming import printable
@@ -101,7 +101,7 @@ def _write_rename_unlink(fd: int) -> bool:
     try:
         os.write(file, b"hopperd was here\n")
         os.fsync(file)
-        return places.rename_new(fd, first, fd, second)
+        return renaming.rename_new(fd, first, fd, second)
     finally:
         os.close(file)
         _unlink_quietly(fd, first, second)
@@ -112,7 +112,7 @@ def _try_crossing(layout: Layout) -> list[str]:
     with places.root_folder(layout.inbox) as inbox, places.root_folder(layout.work) as work:
         try:
             os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=inbox))
-            places.rename_new(inbox, name, work, name)
+            renaming.rename_new(inbox, name, work, name)
         except OSError as error:
             return [_problem("work", layout.work, error)]
         finally:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from hopperd.folders import places
+from hopperd.folders import places, renaming
 from hopperd.pipeline.job import JobId, is_job_id
 from hopperd.pipeline.naming import numbered, receipt_name
 
@@ -30,7 +30,7 @@ def write_receipt(folder: int, original: bytes, job_id: JobId, content: bytes) -
             return name
         if there is None:
             try:
-                with places.new_file(folder, name, scratch, flushed_later=True) as file:
+                with renaming.new_file(folder, name, scratch, flushed_later=True) as file:
                     places.write_all(file, content)
             except FileExistsError:
                 continue
@@ -50,6 +50,11 @@ def remove_receipt(folder: int, original: bytes, job_id: JobId) -> None:
 def has_receipt(folder: int, original: bytes, job_id: JobId) -> bool:
     """Whether a receipt of this job lies beside `original`, wherever its name was counted on to."""
     return any(_job_of(folder, name) == job_id for name in _names(original))
+
+
+def jobs_beside(folder: int, original: bytes) -> set[str]:
+    """The jobs whose receipts lie beside `original`, wherever their names were counted on to."""
+    return {job for name in _names(original) if (job := _job_of(folder, name))}
 
 
 def read(folder: bytes, name: bytes) -> Mapping[str, Any] | None:
@@ -92,12 +97,5 @@ def _replace(folder: int, name: bytes, scratch: bytes, content: bytes) -> None:
     with places.open_file(folder, name) as file:
         if places.content(file, RECEIPT_BYTES + 1) == content:
             return
-    places.remove(folder, scratch)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    file = os.open(scratch, flags, 0o666, dir_fd=folder)
-    try:
+    with renaming.replaced_file(folder, name, scratch) as file:
         places.write_all(file, content)
-        places.flush(file)
-    finally:
-        os.close(file)
-    places.rename_over(folder, scratch, name)

@@ -19,6 +19,7 @@ from hopperd.folders.answers import Asked
 from hopperd.folders.disk import require_markers
 from hopperd.folders.layout import MANIFEST, MARKER, STAGING, Layout
 from hopperd.folders.selection import Selection
+from hopperd.folders.trouble import troubled
 from hopperd.pipeline.audit import Whereabouts
 from hopperd.pipeline.job import Identity, Job, JobId, Original, Stage, is_job_id
 from hopperd.pipeline.naming import NAME_BYTES, RECEIPT_TAIL, receipt_name
@@ -75,7 +76,7 @@ class HotSurvey:
 
     async def _run(self, call: Callable[[], Given]) -> Given:
         def guarded() -> Given:
-            with places.troubled(self._layout.work, "look into the folders around"):
+            with troubled(self._layout.work, "look into the folders around"):
                 return call()
 
         return await self._asked.run(guarded)

@@ -69,7 +69,7 @@ class Watch:
 
     async def run(self) -> None:
         """Until cancelled; ends early where no events can come."""
-        mount = await asyncio.to_thread(mount_of, self._path)
+        mount = await self._in_pool(lambda: mount_of(self._path))
         if mount is not None and not mount.is_local:
             self.without_events = f"{mount.kind} gives no events of changes made elsewhere; the sweep alone finds files"
             log.info("events-off", path=printable(self._path), what=self.without_events)

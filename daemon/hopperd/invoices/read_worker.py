@@ -11,7 +11,7 @@ import subprocess
 import sys
 from typing import Final
 
-import hopperd
+from hopperd.invoices.child_environment import child_environment
 from hopperd.invoices.reading import ReadResult, read_and_export
 
 SECONDS_MAX: Final = 90.0
@@ -20,8 +20,6 @@ _MEMORY_BYTES: Final = 4 * 1024**3
 
 def read_in_child(data: bytes, name: str, format_name: str, seconds: float = SECONDS_MAX) -> ReadResult:
     """Read and export one file; a child that crashes or takes too long gives a result that says so."""
-    root = os.path.dirname(os.path.dirname(os.path.abspath(hopperd.__file__)))
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     try:
         child = subprocess.run(
             [sys.executable, "-P", "-m", "hopperd.invoices.read_worker"],
@@ -30,7 +28,7 @@ def read_in_child(data: bytes, name: str, format_name: str, seconds: float = SEC
             stderr=subprocess.DEVNULL,
             timeout=seconds,
             check=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            env=child_environment(),
         )
     except subprocess.TimeoutExpired:
         return ReadResult(reason="poison", what=f"Reading it took longer than {seconds:.0f} seconds and was given up.")

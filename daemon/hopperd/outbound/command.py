@@ -38,8 +38,7 @@ class Command:
         told = os.memfd_create("hopperd-letter")
         try:
             with _Heard() as heard:
-                _write_all(told, document)
-                os.lseek(told, 0, os.SEEK_SET)
+                _fill(told, document)
                 code = await self._run(letter_id, told, heard.end)
                 said = printable(heard.said().decode("utf-8", "replace").strip().rpartition("\n")[2][-SAID_LETTERS:])
         finally:
@@ -105,7 +104,7 @@ class _Heard:
         return self._last
 
 
-def _write_all(file: int, content: bytes) -> None:
-    view = memoryview(content)
-    while view:
-        view = view[os.write(file, view) :]
+def _fill(file: int, content: bytes) -> None:
+    with open(file, "wb", closefd=False) as filled:
+        filled.write(content)
+    os.lseek(file, 0, os.SEEK_SET)

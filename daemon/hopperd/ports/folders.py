@@ -281,7 +281,7 @@ class Verdict:
 class Inspector(Protocol):
     async def inspect(self, path: bytes, folder: str, *, is_suspect: bool = False) -> Verdict:
         """Look into one file in a child process. Raises ChildProcessError when the child died over it, FolderTrouble
-        when the disk would not, FileNotFoundError.
+        when the disk or this machine would not, FileNotFoundError when the file is gone.
 
         `is_suspect`: a child has died over it before; it may take its time, out of everybody's way.
         """

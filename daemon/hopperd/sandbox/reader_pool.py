@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import pickle
 import sys
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
-import hopperd
+from hopperd.invoices.child_environment import child_environment
 from hopperd.sandbox.config import SandboxConfig
 from hopperd.sandbox.contents import Content
 from hopperd.sandbox.reader import Exports, Reading, Unreadable, blank_reading, write_exports
@@ -114,7 +113,7 @@ class ReaderPool:
             "hopperd.sandbox.reader_child",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env=_environment(),
+            env=child_environment(OMP_THREAD_LIMIT="1"),
         )
         self._all.add(child)
         return child
@@ -147,13 +146,6 @@ async def _ask(child: asyncio.subprocess.Process, request: bytes) -> object:
     await child.stdin.drain()
     (length,) = LENGTH.unpack(await child.stdout.readexactly(LENGTH.size))
     return pickle.loads(await child.stdout.readexactly(length))  # noqa: S301 - from our own child
-
-
-def _environment() -> dict[str, str]:
-    """Ours, with the folder that this very package was imported from on the child's path."""
-    root = os.path.dirname(os.path.dirname(os.path.abspath(hopperd.__file__)))
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_THREAD_LIMIT": "1"}
 
 
 def _size(reading: Reading) -> int:
