@@ -18,7 +18,7 @@ from hopperd.capture.client import Client
 from hopperd.capture.limits import AccountLimits
 from hopperd.clock import WallClock
 from hopperd.errors import ConfigurationError, ExitCode
-from hopperd.folders.watch import Watch
+from hopperd.folders.watch import QUICK_STEP_MS, STEP_MS, Watch
 from hopperd.grounds import Grounds
 from hopperd.inspection import ChildPool
 from hopperd.invoices.content import sniff, tail_looks_unfinished
@@ -213,8 +213,9 @@ class Daemon:
         """Once the folder has answered: to begin a watch on a share that hangs would stop the event loop."""
         intake = self._intakes[name]
         await intake.proven.wait()
-        path = os.fsencode(self._parts.folders[name].settings.inbox)
-        watch = Watch(path, intake.hint, self._threads.of(name))
+        settings = self._parts.folders[name].settings
+        step_ms = STEP_MS if settings.quiet_seconds >= 1.0 else QUICK_STEP_MS
+        watch = Watch(os.fsencode(settings.inbox), intake.hint, self._threads.of(name), step_ms)
         watch.follow(intake.folders)
         intake.follow = watch.follow
         await watch.run()

@@ -26,7 +26,8 @@ from hopperd.pipeline.naming import printable
 log = structlog.get_logger("hopperd.watch")
 
 DEBOUNCE_MS = 200
-STEP_MS = 50
+STEP_MS = 100  # how often a watch is asked for its events; each time costs, also where there are none
+QUICK_STEP_MS = 50
 TICK_MS = 2_000  # how often a quiet watch is asked whether its root is still the same
 SECOND_WAKE_SECONDS = 1.0  # files that came into a fresh subfolder before it was watched gave no event
 SHORTEST_PAUSE_SECONDS = 0.5
@@ -47,8 +48,11 @@ class Watch:
     `pool` runs what asks the disk: that of the folder, so that a share that hangs takes no one else's thread.
     """
 
-    def __init__(self, path: bytes, wake: Callable[[], None], pool: Executor | None = None) -> None:
+    def __init__(
+        self, path: bytes, wake: Callable[[], None], pool: Executor | None = None, step_ms: int = QUICK_STEP_MS
+    ) -> None:
         self._path = path
+        self._step_ms = step_ms
         self._wake = wake
         self._pool = pool
         self._later: asyncio.TimerHandle | None = None
@@ -115,7 +119,7 @@ class Watch:
             *folders,
             watch_filter=None,
             debounce=DEBOUNCE_MS,
-            step=STEP_MS,
+            step=self._step_ms,
             rust_timeout=TICK_MS,
             yield_on_timeout=True,
             stop_event=stop,
