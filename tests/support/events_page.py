@@ -49,7 +49,9 @@ MEANINGS = {
     "ledger-trouble": "The ledger cannot be written; what happened is kept and written later.",
     "ledger.cannot-write": "The ledger was opened on a disk that is full or read-only.",
     "ledger.close-failed": "The ledger could not be closed in order; the next start checks it.",
-    "ledger.job-unreadable": "A job's row cannot be read; the others go on, and `fsck` names it. Please report it.",
+    "ledger.job-unreadable": "A job's row cannot be read; the others go on, and `fsck` names it while it is open. "
+    "Please report it.",
+    "ledger.stage-unknown": "The backlog holds jobs in a stage that this version does not know. Please report it.",
     "ledger.made": "A database that held nothing got an empty ledger.",
     "ledger.nobody-waits": "Somebody who had asked the ledger went away before the answer.",
     "ledger.opened": "The ledger is open; `checked`: its pages were looked through first.",
