@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import structlog
 from sqlalchemy import update
 
 from hopperd.errors import Stale
@@ -13,6 +14,7 @@ from hopperd.ledger.store import Store
 from hopperd.ledger.tables import jobs
 from hopperd.pipeline.events import (
     Claimed,
+    Event,
     Postponed,
     Rebuilt,
     RunAccepted,
@@ -21,7 +23,8 @@ from hopperd.pipeline.events import (
     Uploaded,
     Weather,
 )
-from hopperd.pipeline.job import OPEN_STAGES, Hold, JobId, RemoteFile, Stage, Task, TaskStatus
+from hopperd.pipeline.job import OPEN_STAGES, Hold, Job, JobId, RemoteFile, Stage, Task, TaskStatus
+from hopperd.pipeline.letters import Mailing
 from hopperd.ports import FolderMark, JobQuery, Pause, Wanted
 from tests.support.stores import NOW, job_id, moved, new_job, opened, original, spoil
 
@@ -375,6 +378,30 @@ async def test_a_ledger_in_use_contradicts_itself_nowhere(ledger: Store) -> None
     await ledger.record(job, moved(job, Stage.SUBMITTED, task_id="t", hold=HOLD), POSTPONED, NOW)
     await ledger.clamp_due(NOW, -5)
     assert await ledger.integrity() == []
+
+
+class Broken:
+    """A listener with a mistake in it."""
+
+    def recorded(self, before: Job | None, after: Job, event: Event | Claimed, at: float) -> None:
+        raise RuntimeError("a mistake in the charts")
+
+    def answered(self, kind: str, seconds: float) -> None:
+        raise RuntimeError("a mistake in the metrics")
+
+
+async def test_a_mistake_of_who_only_listens_is_logged_and_changes_nothing(ledger: Store) -> None:
+    def broken() -> None:
+        raise RuntimeError("a mistake in the mailroom")
+
+    ledger.listener, ledger.on_letters = Broken(), broken
+    ledger.mailing = Mailing(hooks=frozenset({"us"}))
+    with structlog.testing.capture_logs() as logged:
+        job = await opened(ledger, new_job(1, stage=Stage.UPLOADED))
+        after = await ledger.record(job, moved(job, Stage.SUBMITTING), RunIntended(), NOW)
+        done = await ledger.record(after, moved(after, Stage.DONE, outcome="delivered"), POSTPONED, NOW)
+        assert await ledger.get(job.id) == done
+    assert [line["mistakes"] for line in logged if line["event"] == "ledger.listener-failed"] == [1, 2, 4, 8]
 
 
 # ------------------------------------------------------------------------------------- rows that cannot be read

@@ -52,6 +52,8 @@ MEANINGS = {
     "ledger.job-unreadable": "A job's row cannot be read; the others go on, and `fsck` names it while it is open. "
     "Please report it.",
     "ledger.stage-unknown": "The backlog holds jobs in a stage that this version does not know. Please report it.",
+    "ledger.listener-failed": "A mistake of ours in counting, streaming or tracing; jobs go on as if nothing were. "
+    "Logged at the first, second, fourth, eighth of such `mistakes`. Please report it.",
     "ledger.made": "A database that held nothing got an empty ledger.",
     "ledger.nobody-waits": "Somebody who had asked the ledger went away before the answer.",
     "ledger.opened": "The ledger is open; `checked`: its pages were looked through first.",
