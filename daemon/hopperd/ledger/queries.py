@@ -291,6 +291,8 @@ def _conditions(query: JobQuery) -> Iterator[ColumnElement[bool]]:
         yield jobs.c.held == query.held
     if query.waiting_for_person is not None:
         yield jobs.c.waiting_for_person == query.waiting_for_person
+    if query.waiting_for_twin is not None:
+        yield jobs.c.twin.is_not(None) if query.waiting_for_twin else jobs.c.twin.is_(None)
     if query.stages is not None:
         yield jobs.c.stage.in_([stage.value for stage in query.stages])
     if is_open:
