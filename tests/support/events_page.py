@@ -82,6 +82,8 @@ MEANINGS = {
     "retention-postponed": "Clearing old days waits: the folder is in trouble, or the clock seems to be wrong.",
     "started": "The daemon works.",
     "stopped": "The daemon has ended in order.",
+    "run-answered-late": "The service took a Run whose job another node, or a person, had moved meanwhile: the task is "
+    "perhaps paid for and belongs to nobody. Where the job is held as a doubt, name it the task.",
     "stopped-with-runs-in-flight": "Runs had not been answered within `stop_seconds`; they come back as doubts.",
     "stopping": "The daemon was told to stop.",
     "stuck": "A job is in its stage for longer than `stuck_after`.",
