@@ -217,6 +217,19 @@ def test_ids_cannot_climb_out_of_their_place_in_a_path() -> None:
     assert wire.file_path(RemoteFile(id="a/b", token="c d")) == "/v2/file/a%2Fb/c%20d"
 
 
+@pytest.mark.parametrize(
+    ("service", "portal"),
+    [
+        ("https://api-eu.flexicapture.com", "https://cloud-eu.flexicapture.com/verification/"),
+        ("https://api-gateway.example.com", "https://api-gateway.example.com/verification/"),
+        ("https://gateway.example.com/abbyy", "https://gateway.example.com/abbyy/verification/"),
+        ("http://127.0.0.1:8765/", "http://127.0.0.1:8765/verification/"),
+    ],
+)
+def test_where_a_person_verifies(service: str, portal: str) -> None:
+    assert wire.verification_base(service) == portal
+
+
 def test_a_run_asks_for_the_files_with_the_properties() -> None:
     body = json.loads(wire.run_body([RemoteFile(id="a", token="b")], {"region": "EU"}))
     assert body == {"files": [{"id": "a", "token": "b"}], "properties": {"region": "EU"}}

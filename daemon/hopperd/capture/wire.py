@@ -264,14 +264,12 @@ def multipart_tail(boundary: str) -> bytes:
 
 
 def verification_base(service_url: str) -> str:
-    """The portal's address for a service's: `cloud-…` for `api-…`; any other host (a sandbox) serves its own pages."""
+    """Where a person verifies, up to the id: on the vendor's `cloud-…` for its `api-…`; any other host (a sandbox, a
+    gateway) serves its own pages."""
     parts = urlsplit(service_url)
-    host = "cloud-" + parts.netloc.removeprefix("api-") if parts.netloc.startswith("api-") else parts.netloc
-    return f"{parts.scheme}://{host}"
-
-
-def verification_url(service_url: str, verification_id: str) -> str:
-    return f"{verification_base(service_url)}/verification/{quote(verification_id, safe='')}"
+    is_vendors = parts.netloc.startswith("api-") and parts.netloc.endswith(".flexicapture.com")
+    portal = f"{parts.scheme}://cloud-{parts.netloc.removeprefix('api-')}" if is_vendors else service_url.rstrip("/")
+    return f"{portal}/verification/"
 
 
 # ------------------------------------------------------------------------------------------------------ refusals
