@@ -55,9 +55,9 @@ class Limits:
 class AccountLimits:
     """The places, rate and pauses of one account. Implements the port `Turns`.
 
-    `clock.monotonic` must advance with the event loop's own time. `random` draws jitter in [0, 1]. `on_pause` is called
-    whenever `pause_now` has become another, so that it can be kept in the ledger; `on_wait` with the seconds that each
-    request waited for its token. `budget`: what is shared with other nodes; then `keep_sharing` must run.
+    `clock.monotonic` must advance with the event loop's own time. `random` draws jitter in [0, 1]. `on_wait` is called
+    with the seconds that each request waited for its token. `budget`: what is shared with other nodes; then
+    `keep_sharing` must run.
     """
 
     def __init__(
@@ -67,14 +67,12 @@ class AccountLimits:
         *,
         clock: Clock,
         random: Callable[[], float],
-        on_pause: Callable[[Pause | None], None] | None = None,
         on_wait: Callable[[float], None] | None = None,
         budget: Budget | None = None,
     ) -> None:
         self._account = account
         self._clock = clock
         self._random = random
-        self._on_pause = on_pause
         self._on_wait = on_wait
         self._weather = AccountWeather()
         self._pause_told: Pause | None = None
@@ -412,8 +410,6 @@ class AccountLimits:
             log.info("account-open", account=self._account)
         else:
             log.warning("account-paused", account=self._account, reason=pause.reason, what=pause.what)
-        if self._on_pause is not None:
-            self._on_pause(pause)
 
 
 def _is_turns(limits: AccountLimits) -> Turns:
