@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hopperd.capture.limits import Limits
+from hopperd.capture.admission import Limits
 from hopperd.capture.wire import verification_base
 from hopperd.pipeline.job import Policy
 from hopperd.settings import Account, Folder, Settings

@@ -10,7 +10,7 @@ from collections.abc import Awaitable
 
 import pytest
 
-from hopperd.capture.limits import Limits
+from hopperd.capture.admission import Limits
 from hopperd.capture.places import InFlight, Places
 from hopperd.capture.rate import Rate
 from hopperd.ports import Kind, Pause
