@@ -11,7 +11,7 @@ from sqlalchemy import update
 from hopperd.errors import Stale
 from hopperd.ledger import queries
 from hopperd.ledger.store import Store
-from hopperd.ledger.tables import jobs
+from hopperd.ledger.tables import account_pauses, jobs
 from hopperd.pipeline.events import (
     Claimed,
     Event,
@@ -462,6 +462,19 @@ async def test_a_stage_that_nobody_knows_takes_nothing_from_the_backlog_but_itse
     job, other = await opened(ledger, new_job(1)), await opened(ledger, new_job(2))
     await ledger._pump.do(lambda c: c.execute(update(jobs).where(jobs.c.id == other.id).values(stage="archived")))
     assert [(cell.stage, cell.jobs) for cell in await ledger.backlog(NOW, ())] == [(job.stage, 1)]
+
+
+async def test_a_pause_that_cannot_be_read_is_a_pause_until_a_person_ends_it(ledger: Store) -> None:
+    whole = Pause(reason="person", what="w", do="d", since=NOW, by_person=True)
+    for name in ("main", "other"):
+        await ledger.set_account_pause(name, whole)
+    spoilt = update(account_pauses).where(account_pauses.c.name == "other").values(document='{"reason":7}')
+    await ledger._pump.do(lambda c: c.execute(spoilt))
+    found = await ledger.account_pauses()
+    assert found["main"] == whole
+    assert (found["other"].reason, found["other"].by_person, found["other"].scope) == ("unreadable", True, "all")
+    await ledger.set_account_pause("other", None)
+    assert set(await ledger.account_pauses()) == {"main"}
 
 
 # --------------------------------------------------------------------------------------------------------- itself

@@ -389,7 +389,21 @@ def _backlog(edges: int) -> Select[Any]:
 
 def pauses(connection: Connection, kind: str) -> dict[str, Pause]:
     rows = prepared.rows(connection, statements.PAUSES[kind])
-    return {name: from_json(Pause, document) for name, document in rows}
+    return {name: _pause(name, document) for name, document in rows}
+
+
+def _pause(name: str, document: str) -> Pause:
+    """One that cannot be read is a pause all the same, until a person looks at it."""
+    try:
+        return from_json(Pause, document)
+    except ValueError:
+        return Pause(
+            reason="unreadable",
+            what="it is paused, and the ledger cannot say why",
+            do=f"Where nothing speaks against it: hopperd resume {name}",
+            since=0.0,
+            by_person=True,
+        )
 
 
 def marks(connection: Connection) -> dict[str, FolderMark]:
