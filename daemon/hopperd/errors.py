@@ -15,7 +15,9 @@
     └── TransitionError             1   an event that the stage table does not know: a mistake of ours
 
 An operating error carries one sentence (or a list of them) that says what to do; it is printed without a traceback.
-`Stale` never reaches a person, and `TransitionError` must never be caught as if it were an operating error.
+Where the daemon works, `Stale` is put down quietly, and `TransitionError` is a mistake of ours: its job is held.
+Where a person orders something, or `fsck` repairs, the job may have moved since it was looked at: there both are the
+answer that it cannot be done.
 """
 
 from collections.abc import Sequence
@@ -113,4 +115,4 @@ class NoRoom(Stale):
 
 
 class TransitionError(HopperdError):
-    """The pair (stage, event) is not in the table. A programmer's mistake: nothing was changed; stop the process."""
+    """The pair (stage, event) is not in the table: nothing was changed. A programmer's mistake, but for an order."""

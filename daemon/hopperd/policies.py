@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from hopperd.capture.limits import Limits
+from hopperd.capture.admission import Limits
+from hopperd.capture.wire import verification_base
 from hopperd.pipeline.job import Policy
 from hopperd.settings import Account, Folder, Settings
 
 
 def policy_of(folder: Folder, account: Account) -> Policy:
     """What a folder's settings say about the rules."""
-    portal = f"https://cloud-{account.location}.flexicapture.com" if account.location else account.url
     return Policy(
         on_doubt=folder.on_doubt,
         doubts_allowed=folder.doubts_allowed,
@@ -18,7 +18,7 @@ def policy_of(folder: Folder, account: Account) -> Policy:
         export_name=folder.export_name,
         keep_remote=folder.keep_remote,
         after=folder.after,
-        verification_base=f"{portal}/verification/",
+        verification_base=verification_base(account.url),
     )
 
 

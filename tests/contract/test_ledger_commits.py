@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from hopperd.errors import LedgerError, Stale
 from hopperd.ledger.store import Store
+from hopperd.ledger.transactor import Transactor
 from hopperd.pipeline.events import Postponed, Weather
 from hopperd.pipeline.job import Job
 from hopperd.ports import LedgerTrouble
@@ -89,6 +93,28 @@ async def test_closing_writes_what_was_asked_for_before(tmp_path: Path) -> None:
     again = STORES["sqlite"](str(tmp_path))
     assert len(await again.open_job_ids()) == 600
     await again.close()
+
+
+async def test_long_things_asked_for_before_closing_are_done_one_after_the_other(tmp_path: Path) -> None:
+    store = STORES["sqlite"](str(tmp_path))
+    began, may_end = threading.Event(), threading.Event()
+
+    def long(_: Transactor, between: Callable[[], None]) -> None:
+        began.set()
+        may_end.wait()
+        between()
+
+    first = asyncio.ensure_future(store._pump.alone(long))
+    assert await asyncio.to_thread(began.wait, 10)
+    copies = [asyncio.ensure_future(store.backup(os.fsencode(tmp_path / f"copy-{n}"))) for n in range(2)]
+    written = asyncio.ensure_future(opened(store, new_job(1)))
+    await asyncio.sleep(0)  # all are asked for
+    closing = asyncio.ensure_future(store.close())
+    await asyncio.sleep(0)
+    may_end.set()
+    async with asyncio.timeout(10):
+        await asyncio.gather(first, *copies, written, closing)
+    assert all((tmp_path / f"copy-{n}").exists() for n in range(2))
 
 
 @pytest.mark.parametrize("inline", [False, True])

@@ -110,6 +110,47 @@ async def test_nothing_is_overwritten_and_nobody_disturbed(tmp_path: Path) -> No
     await theirs.close()
 
 
+@pytest.mark.parametrize("at", ["put_out_of_use", "rename", "write_id"])
+async def test_a_move_back_that_was_cut_short_leaves_one_ledger_and_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    url = postgres.server().database()
+    shared = Store.open_shared(tmp_path / "node", url)
+    await filled(shared)
+    before = await everything(shared)
+    await shared.close()
+    back = tmp_path / "back"
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        match at:
+            case "put_out_of_use":
+                patched.setattr(moving, "_put_out_of_use", dies)
+            case "rename":
+                patched.setattr(moving.os, "rename", dies)
+            case "write_id":
+                written = moving.state.write_id
+
+                def write_id(folder: str, ledger_id: str) -> None:
+                    written(folder, ledger_id) if folder.endswith(moving.ASIDE) else dies()
+
+                patched.setattr(moving.state, "write_id", write_id)
+        moving.to_sqlite(str(back), url, "", STAMP)
+    left = Store.open_shared(tmp_path / "node", url)
+    is_there, is_here = left.ledger_id == before["id"], (back / "ledger.sqlite").exists()
+    await left.close()
+    assert not (is_there and is_here), "two ledgers that a daemon would take"
+    if not is_here:
+        assert moving.to_sqlite(str(back), url, "", "20260102T000000Z").rows["jobs"] == 30
+    again = Store.open_existing(back)
+    assert await everything(again) == before
+    await again.close()
+    with pytest.raises(LedgerError, match="moved elsewhere already"):
+        moving.to_sqlite(str(tmp_path / "third"), url, "", STAMP)
+
+
 async def test_a_move_that_was_cut_short_at_its_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = postgres.server().database()
     store = Store.open_state(tmp_path)

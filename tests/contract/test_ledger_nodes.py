@@ -26,7 +26,7 @@ from hopperd.pipeline.job import Hold, Job, JobId, Stage
 from hopperd.pipeline.letters import Letter
 from hopperd.ports import LEASE_SECONDS, LedgerTrouble, Wanted
 from tests.support import postgres
-from tests.support.stores import NOW, moved, new_job, opened
+from tests.support.stores import NOW, moved, new_job, opened, spoil
 
 pytestmark = pytest.mark.asyncio
 
@@ -98,6 +98,21 @@ async def test_what_is_another_living_nodes_is_left_to_it(pair: Pair) -> None:
     pair.unseen_for(LEASE_SECONDS - 3, pair.links[0])
     assert await picked(other) == []
     assert len(await picked(one)) == 1
+
+
+async def test_what_a_node_cannot_read_is_not_its_own(pair: Pair) -> None:
+    one, other = pair.stores
+    spoiled = [await opened(one, new_job(number, due_at=NOW - 9)) for number in range(5)]
+    whole = await opened(one, new_job(5))
+    done = await opened(one, new_job(6, stage=Stage.DONE, tidy_remote=True))
+    await spoil(one, *spoiled, done)
+    assert await picked(one, limit=2) == [whole]
+    assert await one.tidy_due("main", NOW, 1) == []
+    for job in (*spoiled, done):
+        assert await one.carrier(job.id) is None
+    pair.unseen_for(2 * LEASE_SECONDS, pair.links[0])
+    pair.links[1]._beat()
+    assert [(job.id, job.version) for job in await picked(other, limit=2)] == [(whole.id, whole.version + 1)]
 
 
 async def test_a_node_unseen_for_its_lease_loses_its_jobs_and_can_write_no_more(pair: Pair) -> None:

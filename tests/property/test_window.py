@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hopperd.capture.limits import AccountLimits, Limits
+from hopperd.capture.admission import Limits
+from hopperd.capture.limits import AccountLimits
 from hopperd.capture.window import Window
 from hopperd.ports import Bears
 from tests.support.budget import Database, SimulatedBudget

@@ -51,7 +51,11 @@ MEANINGS = {
     "ledger-trouble": "The ledger cannot be written; what happened is kept and written later.",
     "ledger.cannot-write": "The ledger was opened on a disk that is full or read-only.",
     "ledger.close-failed": "The ledger could not be closed in order; the next start checks it.",
-    "ledger.job-unreadable": "A job's row cannot be read; the others go on, and `fsck` names it. Please report it.",
+    "ledger.job-unreadable": "A job's row cannot be read; the others go on, and `fsck` names it while it is open. "
+    "Please report it.",
+    "ledger.stage-unknown": "The backlog holds jobs in a stage that this version does not know. Please report it.",
+    "ledger.listener-failed": "A mistake of ours in counting, streaming or tracing; jobs go on as if nothing were. "
+    "Logged at the first, second, fourth, eighth of such `mistakes`. Please report it.",
     "ledger.made": "A database that held nothing got an empty ledger.",
     "ledger.nobody-waits": "Somebody who had asked the ledger went away before the answer.",
     "ledger.opened": "The ledger is open; `checked`: its pages were looked through first.",
@@ -81,6 +85,8 @@ MEANINGS = {
     "retention-postponed": "Clearing old days waits: the folder is in trouble, or the clock seems to be wrong.",
     "started": "The daemon works.",
     "stopped": "The daemon has ended in order.",
+    "run-answered-late": "The service took a Run whose job another node, or a person, had moved meanwhile: the task is "
+    "perhaps paid for and belongs to nobody. Where the job is held as a doubt, name it the task.",
     "stopped-with-runs-in-flight": "Runs had not been answered within `stop_seconds`; they come back as doubts.",
     "stopping": "The daemon was told to stop.",
     "stuck": "A job is in its stage for longer than `stuck_after`.",

@@ -148,9 +148,6 @@ class SimulatedService:
     async def close(self) -> None:
         """Nothing is open."""
 
-    def verification_url(self, verification_id: str) -> str:
-        return f"https://service.invalid/verification/{verification_id}"
-
     def forget_tasks(self) -> None:
         """As after a clean-up in the portal."""
         self._tasks.clear()

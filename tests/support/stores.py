@@ -6,7 +6,11 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from sqlalchemy import Connection, update
+
+from hopperd.ledger.codec import to_json
 from hopperd.ledger.store import Store
+from hopperd.ledger.tables import jobs
 from hopperd.pipeline.events import Claimed
 from hopperd.pipeline.job import Export, Identity, Job, JobId, Original, Stage, StageAt, new_job_id, replace
 from hopperd.ports import Ledger
@@ -80,6 +84,18 @@ def moved(job: Job, stage: Stage | None = None, at: float = NOW, **fields: Any) 
 
 def export(name: bytes = b"invoice.json") -> Export:
     return Export(name=name, staged_as="0", size_bytes=1, sha256="0" * 64)
+
+
+async def spoil(ledger: Store, *spoiled: Job, stage: str = "of a later version") -> None:
+    """As if another version had written these jobs: their documents cannot be read."""
+
+    def put(connection: Connection) -> None:
+        for job in spoiled:
+            document = to_json(job).replace(f'"stage":"{job.stage.value}"', f'"stage":"{stage}"', 1)
+            assert document != to_json(job)
+            connection.execute(update(jobs).where(jobs.c.id == job.id).values(document=document))
+
+    await ledger._pump.do(put)
 
 
 async def opened(ledger: Ledger, job: Job, *, twins: bool = True) -> Job:

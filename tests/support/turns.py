@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from hopperd.capture.limits import AccountLimits, Limits
+from hopperd.capture.admission import Limits
+from hopperd.capture.limits import AccountLimits
 from hopperd.pipeline.job import JobId
 from hopperd.ports import ServiceTrouble
 

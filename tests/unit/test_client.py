@@ -311,10 +311,3 @@ async def test_requests_go_through_the_proxy_of_the_environment(monkeypatch: pyt
     assert request.headers["authorization"] != request.headers["proxy-authorization"]
     assert request.path.startswith("http://service.invalid/v2/file/")
     assert request.headers["proxy-authorization"] == "Basic " + base64.b64encode(b"user:pass").decode()
-
-
-async def test_where_a_person_verifies() -> None:
-    async with Client(account("https://api-eu.flexicapture.com")) as client:
-        assert client.verification_url("ab") == "https://cloud-eu.flexicapture.com/verification/ab"
-    async with Client(account("http://127.0.0.1:8765")) as client:
-        assert client.verification_url("ab") == "http://127.0.0.1:8765/verification/ab"

@@ -174,7 +174,7 @@ def test_sealed_before_the_machine_last_started_may_be_delivered_twice(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = stage(layout, EXPORTS)
-    monkeypatch.setattr(delivering, "_boot", lambda: "another boot")
+    monkeypatch.setattr(delivering, "boot_id", lambda: "another boot")
     assert deliver(layout, job) == "perhaps-twice"
     assert deliver(layout, job) == "delivered", "nothing was left in staging, so nothing was done again"
 

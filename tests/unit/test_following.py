@@ -119,10 +119,10 @@ def test_canceled_goes_back_to_uploaded_for_nothing_was_processed() -> None:
 def test_waiting_for_a_person_is_no_stage_and_never_expires() -> None:
     one = job(S.SUBMITTED, submitted_at=NOW - 1e8)
     policy = Policy(verification_base="https://portal/verification/")
-    answer = task(TaskStatus.WAITS_FOR_PERSON, verification_id="ab12")
+    answer = task(TaskStatus.WAITS_FOR_PERSON, verification_id="ab/12?")
     for _ in range(100):
         one = advance(one, e.TaskSeen(task=answer), NOW, policy)
-    assert (one.stage, one.verification_url) == (S.SUBMITTED, "https://portal/verification/ab12")
+    assert (one.stage, one.verification_url) == (S.SUBMITTED, "https://portal/verification/ab%2F12%3F")
     assert one.due_at - NOW >= 30
     one = advance(one, e.TaskSeen(task=task(TaskStatus.RUNNING)), NOW, policy)
     assert one.verification_url is None

@@ -107,6 +107,8 @@ QUESTIONS: dict[str, Callable[[Connection], object]] = {
     "task": lambda c: queries.job_with_task(c, "t"),
     "backlog": lambda c: queries.backlog(c, NOW, (1, 2)),
     "page open": lambda c: queries.page(c, JobQuery(stages=OPEN_STAGES, held=False, waiting_for_person=False)),
+    "page movable": lambda c: queries.page(c, JobQuery(stages=OPEN_STAGES, held=False, waiting_for_twin=False)),
+    "page waiting": lambda c: queries.page(c, JobQuery(stages=OPEN_STAGES, held=False, waiting_for_twin=True)),
     "page stuck": lambda c: queries.page(c, JobQuery(folder="us", stages=[Stage.CLAIMED], in_stage_since=NOW)),
     "page held": lambda c: queries.page(c, JobQuery(held=True)),
     "page failed": lambda c: queries.page(c, JobQuery(failed=True)),

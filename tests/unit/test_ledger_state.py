@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy import Connection, create_engine, inspect
 from sqlalchemy.pool import StaticPool
 
+from hopperd.boot import boot_id
 from hopperd.errors import LedgerDamaged, LedgerError, LedgerInUse, LedgerTooNew
 from hopperd.ledger import migrate
-from hopperd.ledger.lock import Holder, StateLock, boot_id, parsed
+from hopperd.ledger.lock import Holder, StateLock, parsed
 from hopperd.ledger.state import QUICK_CHECK_BYTES, Found, plan, read_id, set_aside, write_id
 
 HERE = Holder(word="closed", pid=1, boot=boot_id())

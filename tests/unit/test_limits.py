@@ -10,7 +10,7 @@ from collections.abc import Awaitable
 
 import pytest
 
-from hopperd.capture.limits import Limits
+from hopperd.capture.admission import Limits
 from hopperd.capture.places import InFlight, Places
 from hopperd.capture.rate import Rate
 from hopperd.ports import Kind, Pause
@@ -101,6 +101,21 @@ def test_places_are_given_in_order_and_none_is_lost_to_a_cancellation(monkeypatc
                 places.give()
             await settle()
         assert places.taken == 0 and order[-2:] == ["c", "d"]
+
+    on_virtual_clock(play, monkeypatch)
+
+
+def test_who_is_turned_away_gives_back_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play() -> None:
+        places = Places(1)
+        await places.take()
+        waiting = asyncio.create_task(places.take("us"))
+        await settle()
+        places.turn_away("cut off")
+        waiting.cancel()  # in the same instant
+        assert isinstance((await asyncio.gather(waiting, return_exceptions=True))[0], asyncio.CancelledError)
+        assert places.taken == 1
+        places.give()
 
     on_virtual_clock(play, monkeypatch)
 

@@ -8,8 +8,9 @@ import random
 
 import pytest
 
+from hopperd.capture.admission import Limits
 from hopperd.capture.fleet_places import FleetInFlight, dealt, gives_way
-from hopperd.capture.limits import AccountLimits, Limits
+from hopperd.capture.limits import AccountLimits
 from hopperd.errors import Stale
 from hopperd.ports import Fleet, Kind, Other, ServiceTrouble
 from tests.support.budget import Database, SimulatedBudget

@@ -6,6 +6,7 @@ import asyncio
 import math
 
 import pytest
+import structlog
 
 from hopperd.capture.weather import AccountWeather
 from hopperd.ports import Kind, Pause, ServiceTrouble
@@ -16,8 +17,7 @@ from tests.support.turns import REFUSED, is_paused, job, limits, on_virtual_cloc
 
 def test_refused_credentials_pause_the_account_after_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
     async def play() -> None:
-        told: list[Pause | None] = []
-        turns, sent = limits(on_pause=told.append), 0
+        turns, sent = limits(), 0
         answers: list[ServiceTrouble | None] = [REFUSED, REFUSED, None]
         probes: list[float] = []
 
@@ -44,11 +44,13 @@ def test_refused_credentials_pause_the_account_after_one_request(monkeypatch: py
         await asyncio.gather(*workers)
         assert [round(at - started) for at in probes] == [60, 180, 420]
         assert sent == 30 and not is_paused(turns)
-        assert [pause and pause.reason for pause in told] == ["credentials", None]
         probing.cancel()
         await asyncio.gather(probing, return_exceptions=True)
 
-    on_virtual_clock(play, monkeypatch)
+    with structlog.testing.capture_logs() as logged:
+        on_virtual_clock(play, monkeypatch)
+    told = [(line["event"], line.get("reason")) for line in logged]
+    assert told == [("account-paused", "credentials"), ("account-open", None)]
 
 
 def test_a_reload_probes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,7 @@ def test_the_vendors_example_is_read_and_kept_whole() -> None:
 def test_statuses(status: str | None, meaning: TaskStatus) -> None:
     read = task(status=status)
     assert (read.status, read.status_text) == (meaning, status or "")
-    assert wire.is_known_status("InProgress") and not wire.is_known_status("Rethinking")
+    assert read.is_known_status is (status not in ("Rethinking", "", None))
 
 
 def test_results_are_every_file_whose_key_starts_with_target() -> None:
@@ -215,6 +215,19 @@ def test_credentials_may_be_any_text() -> None:
 def test_ids_cannot_climb_out_of_their_place_in_a_path() -> None:
     assert wire.task_path("a/../b?c#d") == "/v2/task/a%2F..%2Fb%3Fc%23d"
     assert wire.file_path(RemoteFile(id="a/b", token="c d")) == "/v2/file/a%2Fb/c%20d"
+
+
+@pytest.mark.parametrize(
+    ("service", "portal"),
+    [
+        ("https://api-eu.flexicapture.com", "https://cloud-eu.flexicapture.com/verification/"),
+        ("https://api-gateway.example.com", "https://api-gateway.example.com/verification/"),
+        ("https://gateway.example.com/abbyy", "https://gateway.example.com/abbyy/verification/"),
+        ("http://127.0.0.1:8765/", "http://127.0.0.1:8765/verification/"),
+    ],
+)
+def test_where_a_person_verifies(service: str, portal: str) -> None:
+    assert wire.verification_base(service) == portal
 
 
 def test_a_run_asks_for_the_files_with_the_properties() -> None:

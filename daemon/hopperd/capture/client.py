@@ -161,9 +161,6 @@ class Client:
         if wire.looks_like_html(answer):  # a log-in page of the network in between, most likely
             raise ServiceTrouble("weather", "probe: an HTML page answered in place of the service", status=status)
 
-    def verification_url(self, verification_id: str) -> str:
-        return wire.verification_url(self._account.url, verification_id)
-
     async def _look_at_file(self, remote: RemoteFile) -> wire.FileInfo | None:
         """FileInfo of a result. None where the service does not say: then the download alone decides."""
         try:

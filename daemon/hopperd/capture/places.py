@@ -51,8 +51,9 @@ class Places:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # cancelled in the instant the place was given: pass it on
-                self.give()
+            if turn.done() and not turn.cancelled():
+                if turn.exception() is None:  # cancelled in the instant the place was given: pass it on
+                    self.give()
             elif turn in (line := self._waiting.get(folder, deque())):
                 line.remove(turn)
                 if not line:

@@ -68,7 +68,7 @@ def _connector(account: Account, keepalive_seconds: float | None) -> aiohttp.TCP
             limit=0, ttl_dns_cache=60, force_close=True, socket_factory=make_socket, ssl=_tls(account)
         )
     return aiohttp.TCPConnector(
-        limit=0,  # what may run at once is decided by limits.py, and a wait here would eat the time to connect
+        limit=0,  # what may run at once is decided by admission.py, and a wait here would eat the time to connect
         ttl_dns_cache=60,
         keepalive_timeout=keepalive_seconds,
         socket_factory=make_socket,

@@ -8,7 +8,7 @@ Pure: time and jitter are passed in. Three things can close an account, each by 
 - a cool-down: the service said when to come back, or refused for three seconds on end without saying: until that time.
 
 A single 429 without Retry-After closes nothing: it is about too many requests at once, and the window of places answers
-it (places.py). A single 5xx closes nothing: its job waits.
+it (window.py). A single 5xx closes nothing: its job waits.
 """
 
 from __future__ import annotations

@@ -105,12 +105,14 @@ def read_task(body: bytes) -> Task:
     if task_id is None:
         raise Unreadable("the answer is a CaptureTask without an id")
     status_text = _text(value.get("status")) or ""
+    word = status_text.strip().lower()
     documents = value.get("documents")
     return Task(
         id=task_id,
         number=_text(value.get("number")),
-        status=_STATUSES.get(status_text.strip().lower(), TaskStatus.RUNNING),
+        status=_STATUSES.get(word, TaskStatus.RUNNING),
         status_text=status_text,
+        is_known_status=word in _STATUSES,
         raw=_kept(value, len(body)),
         verification_id=_identifier(value.get("verification_id")),
         is_demo=value.get("is_demo") is True,
@@ -130,10 +132,6 @@ def _kept(task: Mapping[str, Any], size_bytes: int) -> Mapping[str, Any]:
     if len(json.dumps(kept)) > LONGEST_TASK_BYTES:
         kept = {key: value for key, value in kept.items() if key in _NAMING and len(str(value)) <= LONGEST_QUOTE}
     return kept | shortened
-
-
-def is_known_status(status_text: str) -> bool:
-    return status_text.strip().lower() in _STATUSES
 
 
 def read_date(value: object) -> float | None:
@@ -264,14 +262,12 @@ def multipart_tail(boundary: str) -> bytes:
 
 
 def verification_base(service_url: str) -> str:
-    """The portal's address for a service's: `cloud-…` for `api-…`; any other host (a sandbox) serves its own pages."""
+    """Where a person verifies, up to the id: on the vendor's `cloud-…` for its `api-…`; any other host (a sandbox, a
+    gateway) serves its own pages."""
     parts = urlsplit(service_url)
-    host = "cloud-" + parts.netloc.removeprefix("api-") if parts.netloc.startswith("api-") else parts.netloc
-    return f"{parts.scheme}://{host}"
-
-
-def verification_url(service_url: str, verification_id: str) -> str:
-    return f"{verification_base(service_url)}/verification/{quote(verification_id, safe='')}"
+    is_vendors = parts.netloc.startswith("api-") and parts.netloc.endswith(".flexicapture.com")
+    portal = f"{parts.scheme}://cloud-{parts.netloc.removeprefix('api-')}" if is_vendors else service_url.rstrip("/")
+    return f"{portal}/verification/"
 
 
 # ------------------------------------------------------------------------------------------------------ refusals

@@ -16,6 +16,7 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from hopperd.boot import boot_id
 from hopperd.folders import places, renaming
 from hopperd.folders.layout import MANIFEST, STAGING, Layout
 from hopperd.pipeline.job import Export, Job, JobId, Staged, is_job_id
@@ -98,7 +99,7 @@ def deliver(
         return outcome
     # Sealed before the machine last started: a rename that was not durable may have been undone after somebody had
     # taken the file away. A process that died is no reason for such a doubt.
-    return "perhaps-twice" if outcome and manifest.get("boot") != _boot() else "delivered"
+    return "perhaps-twice" if outcome and manifest.get("boot") != boot_id() else "delivered"
 
 
 def read_export(layout: Layout, export: Export) -> bytes:
@@ -265,7 +266,7 @@ def _write_manifest(folder: int, job: Job, staged: Sequence[Staged]) -> None:
     """With what a rebuilt ledger needs to deliver these exports without another Run."""
     content = {
         "job": job.id,
-        "boot": _boot(),
+        "boot": boot_id(),
         "task": job.task_id,
         "number": job.task_number,
         "files": [_listed(job, one) for one in staged],
@@ -291,15 +292,6 @@ def read_manifest(folder: int) -> Mapping[str, Any] | None:
     except ValueError:
         return {}
     return content if isinstance(content, dict) else {}
-
-
-@functools.cache
-def _boot() -> str:
-    try:
-        with open("/proc/sys/kernel/random/boot_id") as boot:
-            return boot.read().strip()
-    except OSError:
-        return ""
 
 
 @functools.cache

@@ -8,7 +8,6 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from hopperd.pipeline.naming import split_path
 from hopperd.settings import Folder
 
 _UNFINISHED = frozenset(
@@ -120,8 +119,3 @@ def _class(inside: str) -> str:
     except re.error:  # a range the wrong way round: it fits nothing, as in fnmatch
         return "(?!)"
     return expression
-
-
-def subfolder_depth(name: bytes) -> int:
-    """How many subfolders a path below in/ goes through."""
-    return split_path(name)[0].count(b"/")

@@ -11,7 +11,7 @@ Rows of the dead stay as long as jobs name them: that a node is not among those 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
@@ -34,7 +34,7 @@ from sqlalchemy import (
 )
 
 from hopperd.ledger import prepared, statements
-from hopperd.ledger.queries import jobs_by_id
+from hopperd.ledger.queries import first_readable, jobs_by_id
 from hopperd.ledger.rows import history_row
 from hopperd.ledger.tables import MOVING, OPEN, UNTIDY, jobs, nodes, outbox
 from hopperd.pipeline.events import TakenOver
@@ -208,23 +208,29 @@ def _due(
         "now": now,
         "in_folders": list(folders),
         "me": node,
-        "most": wanted.limit + len(excluding),
     }
-    rows = [row for row in prepared.rows(connection, DUE_OF_MINE, asked) if row.id not in excluding]
-    rows += prepared.rows(connection, DUE_AND_FREE, asked | {"most": wanted.limit})
-    rows = sorted(rows, key=lambda row: (-row.priority, row.due_at))[: wanted.limit]
-    _own(connection, node, [row for row in rows if row.owner != node], now)
-    return list(jobs_by_id(connection, [row.id for row in rows]).values())
+    owners: dict[str, str | None] = {}
+
+    def ids(most: int) -> list[str]:
+        rows = prepared.rows(connection, DUE_OF_MINE, asked | {"most": most + len(excluding)})
+        rows += prepared.rows(connection, DUE_AND_FREE, asked | {"most": most})
+        rows = [row for row in rows if row.id not in excluding]
+        owners.update((row.id, row.owner) for row in rows)
+        return [row.id for row in sorted(rows, key=lambda row: (-row.priority, row.due_at))]
+
+    return _own(connection, node, first_readable(connection, wanted.limit, ids), owners, now)
 
 
-def _own(connection: Connection, node: str, rows: Iterable[Any], now: float) -> None:
-    rows = list(rows)
-    unowned = [row.id for row in rows if row.owner is None]
-    left = {row.id: row.owner for row in rows if row.owner is not None}
+def _own(
+    connection: Connection, node: str, found: Sequence[Job], owners: Mapping[str, str | None], now: float
+) -> list[Job]:
+    """Only what this node can read is its own: a newer one may know what to do with the others."""
+    unowned = [job.id for job in found if owners[job.id] is None]
+    left = {job.id: owner for job in found if (owner := owners[job.id]) not in (None, node)}
     if unowned:
         prepared.run(connection, OWN, {"ids": unowned, "me": node})
     if not left:
-        return
+        return list(found)
     prepared.run(connection, RAISE, {"ids": list(left), "me": node})
     names = dict(prepared.rows(connection, NAMES, {"ids": [*set(left.values()), node]}))
     taken = jobs_by_id(connection, left)
@@ -236,6 +242,7 @@ def _own(connection: Connection, node: str, rows: Iterable[Any], now: float) -> 
     )
     for job in taken.values():
         log.warning("taken-over", job=job.id, folder=job.folder, stage=job.stage.value, left_by=events[job.id].left_by)
+    return [taken.get(job.id, job) for job in found]
 
 
 def leave_to_others(
@@ -258,12 +265,19 @@ def in_flight(connection: Connection, node: str, account: str) -> list[JobId]:
 
 
 def tidy_due(connection: Connection, node: str, account: str, now: float, limit: int) -> list[Job]:
-    asked = {"of_account": account, "now": now, "most": limit, "me": node}
-    rows = prepared.rows(connection, UNTIDY_DUE, asked)
-    others = [row.id for row in rows if row.owner != node]
+    asked = {"of_account": account, "now": now, "me": node}
+    owners: dict[str, str | None] = {}
+
+    def ids(most: int) -> list[str]:
+        rows = prepared.rows(connection, UNTIDY_DUE, asked | {"most": most})
+        owners.update((row.id, row.owner) for row in rows)
+        return [row.id for row in rows]
+
+    found = first_readable(connection, limit, ids)
+    others = [job.id for job in found if owners[job.id] != node]
     if others:
         prepared.run(connection, OWN, {"ids": others, "me": node})
-    return list(jobs_by_id(connection, [row.id for row in rows]).values())
+    return found
 
 
 def letters_due(connection: Connection, channel: str, now: float, limit: int) -> list[WaitingLetter]:

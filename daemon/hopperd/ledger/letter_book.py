@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, ParamSpec, Protocol, TypeVar
 
+import structlog
 from sqlalchemy import Connection
 
 from hopperd.ledger import outbox
@@ -17,6 +18,9 @@ from hopperd.pipeline.letters import Letter
 from hopperd.ports import LettersWaiting, WaitingLetter
 
 T = TypeVar("T")
+P = ParamSpec("P")
+
+log = structlog.get_logger("ledger")
 
 
 class Listener(Protocol):
@@ -35,13 +39,23 @@ class LetterBook:
         self._node = node
         self.listener: Listener | None = None
         self.on_letters: Callable[[], None] = lambda: None
+        self._mistakes = 0
 
     async def _timed(self, answer: Awaitable[T], kind: Literal["write", "read"] = "write") -> T:
         began = time.monotonic()
         value = await answer
         if self.listener is not None:
-            self.listener.answered(kind, time.monotonic() - began)
+            self._tell(self.listener.answered, kind, time.monotonic() - began)
         return value
+
+    def _tell(self, who: Callable[P, None], *told: P.args, **more: P.kwargs) -> None:
+        """What was asked for is done: a mistake of who only hears of it must not look like one of the ledger."""
+        try:
+            who(*told, **more)
+        except Exception:
+            self._mistakes += 1
+            if self._mistakes.bit_count() == 1:  # the first, second, fourth, eighth, ...
+                log.exception("ledger.listener-failed", mistakes=self._mistakes, do="Please report it with the log.")
 
     async def _read(self, question: Callable[[Connection], T]) -> T:
         return await self._timed(self._pump.do(question, writes=False), "read")
@@ -55,7 +69,7 @@ class LetterBook:
 
         await self._pump.do(put)
         if letters:
-            self.on_letters()
+            self._tell(self.on_letters)
 
     async def told(self) -> dict[str, str]:
         return await self._read(outbox.told)

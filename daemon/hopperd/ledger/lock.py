@@ -12,6 +12,7 @@ import os
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from hopperd.boot import boot_id
 from hopperd.errors import LedgerError, LedgerInUse
 
 LOCK_NAME: Final = "lock"
@@ -77,11 +78,3 @@ def parsed(content: bytes) -> Holder | None:
         if parts[0] == word.encode():
             return Holder(word=word, pid=int(parts[1]), boot=parts[2].decode("ascii", "replace"))
     return None
-
-
-def boot_id() -> str:
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:
-        return "unknown"

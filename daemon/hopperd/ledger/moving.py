@@ -24,6 +24,7 @@ from hopperd.ledger.tables import meta, metadata, nodes
 
 ROWS_AT_ONCE: Final = 1_000
 ASIDE: Final = "moving"
+MOVED: Final = "-moved-"  # follows the id of a ledger that was put out of use
 
 # What belongs to a place, and not to the ledger.
 _LEFT_BEHIND: Final[Mapping[str, Mapping[str, Any]]] = {"jobs": {"owner": None}, "outbox": {"in_hand_until": 0.0}}
@@ -57,22 +58,27 @@ def to_postgresql(folder: str, url: str, password: str, stamp: str) -> Moved:
 
 
 def to_sqlite(folder: str, url: str, password: str, stamp: str) -> Moved:
-    """Into the state folder, which must not have one. Raises LedgerInUse, LedgerError, LedgerTrouble."""
+    """Into the state folder, which must not have one. Raises LedgerInUse, LedgerError, LedgerTrouble.
+
+    The copy is whole before the database is put out of use, and in its place only after that: at no instant are there
+    two that a daemon would take. Cut short in between, the next try goes on with the copy.
+    """
     state.prepare(folder)
     lock = StateLock(folder)
     try:
         if state.has_ledger(folder):
             raise LedgerError(f"{folder} has a ledger already; nothing is overwritten: name another state folder.")
         aside = os.path.join(folder, ASIDE)
-        shutil.rmtree(aside, ignore_errors=True)  # what a try that was cut short had made
         source = PostgresDatabase(url=url, password=password, makes=False)
+        if not _is_out_of_use(source):
+            shutil.rmtree(aside, ignore_errors=True)  # what a try that was cut short had made
         moved = _into(aside, source)
+        _put_out_of_use(source, moved.ledger_id, stamp)
         os.rename(state.ledger_path(aside), state.ledger_path(folder))
         state.sync_folder(folder)
         state.write_id(folder, moved.ledger_id)
         lock.say("closed")
         shutil.rmtree(aside, ignore_errors=True)
-        _put_out_of_use(source, moved.ledger_id, stamp)
         return moved
     finally:
         lock.release()
@@ -84,18 +90,29 @@ def _into(aside: str, source: PostgresDatabase) -> Moved:
     lock = StateLock(aside)
     target = SQLiteDatabase(folder=aside, lock=lock)
     try:
-        return _moved(source, target)
+        moved = _moved(source, target)
+        state.write_id(aside, moved.ledger_id)
+        return moved
     finally:
         source.close(orderly=True)
         target.close(orderly=True)
         lock.release()
 
 
+def _is_out_of_use(database: PostgresDatabase) -> bool:
+    connection = database.open()
+    try:
+        with connection.begin():
+            return MOVED in migrate.facts_of(connection, database.where)["ledger_id"]
+    finally:
+        database.close(orderly=True)
+
+
 def _put_out_of_use(database: PostgresDatabase, ledger_id: str, stamp: str) -> None:
     connection = database.open()
     try:
         with connection.begin():
-            migrate.set_fact(connection, "ledger_id", f"{ledger_id}-moved-{stamp}")
+            migrate.set_fact(connection, "ledger_id", f"{ledger_id}{MOVED}{stamp}")
     finally:
         database.close(orderly=True)
 
@@ -107,8 +124,11 @@ def _moved(source: Database, target: Database) -> Moved:
             _keep_nodes_out(connection)
         facts = migrate.facts_of(there, source.where)
         rows = _counted(there)
-        if migrate.facts_of(here, target.where)["ledger_id"] == facts["ledger_id"] and _counted(here) == rows:
-            return Moved(ledger_id=facts["ledger_id"], rows=rows)  # a move that was cut short at its very end
+        ledger_id, out_of_use, when = facts["ledger_id"].partition(MOVED)
+        if migrate.facts_of(here, target.where)["ledger_id"] == ledger_id and _counted(here) == rows:
+            return Moved(ledger_id=ledger_id, rows=rows)  # a move that was cut short at its very end
+        if out_of_use:
+            raise LedgerError(f"{source.where} was moved elsewhere already ({when}): use the ledger that it became.")
         if any(_counted(here).values()):
             raise LedgerError(f"{target.where} is not empty: nothing is overwritten. Name a new database.")
         for table in _tables():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -58,6 +59,7 @@ class ThreadPump:
         self._closing = threading.Lock()
         self._is_closed = False
         self._is_last = False
+        self._later: deque[_Waiting] = deque()  # what is to be done alone, asked for while something else was
         opened = threading.Event()
         failures: list[BaseException] = []
         self._thread = threading.Thread(target=self._live, args=(opened, failures), name="ledger", daemon=True)
@@ -108,8 +110,8 @@ class ThreadPump:
             return
         opened.set()
         try:
-            while not self._is_last:
-                self._turn(self._queue.get())
+            while not self._is_last or self._later:
+                self._turn(self._later.popleft() if self._later else self._queue.get())
         finally:
             self._transactor.close()
 
@@ -127,15 +129,15 @@ class ThreadPump:
 
     def _turn_between(self) -> None:
         """While something long is being done alone: a turn for the others, but no second long thing."""
-        later: list[_Waiting] = []
         calls: list[_Waiting] = []
         for call in self._gather_queued(BATCH_CALLS):
-            (later if call.alone is not None else calls).append(call)
+            if call.alone is not None:
+                self._later.append(call)
+            else:
+                calls.append(call)
         if calls:
             _guarded(calls, lambda: self._transactor.run(calls))
             _answer(calls)
-        for call in later:
-            self._queue.put(call)
 
     def _gather(self, first: _Waiting | None) -> list[_Waiting]:
         if first is None:

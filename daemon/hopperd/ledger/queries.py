@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from itertools import islice
 from typing import Any, Final
 
 import structlog
@@ -23,9 +22,11 @@ SEARCH_LETTERS: Final = 500
 IDS_AT_ONCE: Final = 500
 MOST_SAID: Final = 1_000
 
+_STAGES: Final[Mapping[str, Stage]] = {stage.value: stage for stage in Stage}
+
 log = structlog.get_logger("ledger")
 
-_said: set[str] = set()  # unreadable jobs that the log tells of already
+_said: set[str] = set()  # what cannot be read and the log tells of already: jobs, and a stage nobody knows
 
 
 def job_by_id(connection: Connection, job_id: JobId) -> Job | None:
@@ -43,7 +44,7 @@ def jobs_by_id(connection: Connection, job_ids: Iterable[str]) -> dict[JobId, Jo
 
 
 def _readable(row: Any) -> Job | None:
-    """One row that cannot be read, as after a mistake of ours, must not stop the others; `fsck` names it."""
+    """One row that cannot be read, as after a mistake of ours, must not stop the others; `fsck` names the open ones."""
     try:
         return job_from_row(row)
     except ValueError as error:
@@ -53,6 +54,23 @@ def _readable(row: Any) -> Job | None:
                 "ledger.job-unreadable", job=row.id, what=str(error)[:500], do="Please report it with the log."
             )
         return None
+
+
+def first_readable(connection: Connection, limit: int, ids: Callable[[int], Iterable[str]]) -> list[Job]:
+    """The first `limit` jobs that can be read: those that cannot would take the places of others for ever.
+
+    `ids` is asked for so many ids, in their order. It is asked again only where rows are found to be unreadable for the
+    first time.
+    """
+    while True:
+        known = len(_said)
+        found: dict[JobId, Job] = {}
+        for some in _chunks(list(ids(limit + known)), max(1, limit)):
+            found |= jobs_by_id(connection, some)
+            if len(found) >= limit:
+                break
+        if len(found) >= limit or len(_said) == known:
+            return list(found.values())[:limit]
 
 
 def due(
@@ -70,12 +88,15 @@ def due(
         "of_account": account,
         "in_stages": [stage.value for stage in stages],
         "now": now,
-        "most": limit + len(excluding),
     }
     if folders is not None:
         parameters["in_folders"] = list(folders)
-    ids = prepared.values(connection, statement, parameters)
-    return list(jobs_by_id(connection, islice((i for i in ids if i not in excluding), limit)).values())
+
+    def ids(most: int) -> list[str]:
+        found = prepared.values(connection, statement, parameters | {"most": most + len(excluding)})
+        return [job_id for job_id in found if job_id not in excluding]
+
+    return first_readable(connection, limit, ids)
 
 
 def pick_up(
@@ -128,8 +149,10 @@ def came_in(connection: Connection, since: float, until: float) -> dict[str, int
 
 
 def tidy_due(connection: Connection, account: str, now: float, limit: int) -> list[Job]:
-    rows = prepared.rows(connection, statements.TIDY_DUE, {"of_account": account, "now": now, "most": limit})
-    return [job_from_row(row) for row in rows]
+    asked = {"of_account": account, "now": now}
+    return first_readable(
+        connection, limit, lambda most: prepared.values(connection, statements.TIDY_DUE, asked | {"most": most})
+    )
 
 
 def open_ids(connection: Connection) -> list[JobId]:
@@ -154,8 +177,12 @@ def job_with_task(connection: Connection, task_id: str) -> JobId | None:
 def page(connection: Connection, query: JobQuery) -> list[Job]:
     """Newest first, PAGE_JOBS at most. `failed`: abandoned or failed."""
     if query.text is None:
-        asked = _asked(query) | {"most": max(0, min(query.limit, PAGE_JOBS))}
-        return list(jobs_by_id(connection, prepared.values(connection, _newest(_shape(query)), asked)).values())
+        newest, asked = _newest(_shape(query)), _asked(query)
+        return first_readable(
+            connection,
+            max(0, min(query.limit, PAGE_JOBS)),
+            lambda most: prepared.values(connection, newest, asked | {"most": most}),
+        )
     search = Search(query)
     while search.go_on(connection):
         pass
@@ -174,6 +201,7 @@ class Search:
     def __init__(self, query: JobQuery) -> None:
         self._query = query
         self._limit = max(0, min(query.limit, PAGE_JOBS))
+        self._enough = self._limit + len(_said)
         self._conditions = tuple(_conditions(query))
         self._asked = _asked(query)
         self._folded = folded(query.text or "")[:SEARCH_LETTERS]
@@ -188,7 +216,7 @@ class Search:
     def go_on(self, connection: Connection) -> bool:
         """One slice; False when `jobs` is the answer."""
         if self._found is None:
-            self._found = set(self._exact(connection)[: self._limit])
+            self._found = set(self._exact(connection)[: self._enough])
             return True
         if self._is_proposing:
             self._is_proposing = self._proposals.go_on(connection)
@@ -214,8 +242,8 @@ class Search:
             named = named.where(jobs.c.id >= last)
         some = connection.execute(named.limit(IDS_AT_ONCE)).scalars().all()
         if some:
-            self._named |= set(self._right(connection, some)[: self._limit])
-            if len(self._named) >= self._limit:
+            self._named |= set(self._right(connection, some)[: self._enough])
+            if len(self._named) >= self._enough:
                 return False
         if len(some) == IDS_AT_ONCE:
             last = some[-1]
@@ -223,8 +251,8 @@ class Search:
         return last is not None
 
     def _end(self, connection: Connection) -> bool:
-        found = sorted(self._named | (self._found or set()), reverse=True)[: self._limit]
-        self.jobs = list(jobs_by_id(connection, found).values())
+        found = sorted(self._named | (self._found or set()), reverse=True)
+        self.jobs = first_readable(connection, self._limit, lambda most: found[:most])
         return False
 
     def _exact(self, connection: Connection) -> Sequence[str]:
@@ -263,6 +291,8 @@ def _conditions(query: JobQuery) -> Iterator[ColumnElement[bool]]:
         yield jobs.c.held == query.held
     if query.waiting_for_person is not None:
         yield jobs.c.waiting_for_person == query.waiting_for_person
+    if query.waiting_for_twin is not None:
+        yield jobs.c.twin.is_not(None) if query.waiting_for_twin else jobs.c.twin.is_(None)
     if query.stages is not None:
         yield jobs.c.stage.in_([stage.value for stage in query.stages])
     if is_open:
@@ -310,7 +340,7 @@ def backlog(connection: Connection, now: float, bucket_edges: Sequence[float]) -
         BacklogCell(
             folder=row["folder"],
             account=row["account"],
-            stage=Stage(row["stage"]),
+            stage=stage,
             age_bucket=row["bucket"],
             jobs=row["jobs"],
             held=row["held"],
@@ -318,7 +348,16 @@ def backlog(connection: Connection, now: float, bucket_edges: Sequence[float]) -
             oldest_opened_at=row["oldest"],
         )
         for row in rows
+        if (stage := _known_stage(row["stage"])) is not None
     ]
+
+
+def _known_stage(name: str) -> Stage | None:
+    stage = _STAGES.get(name)
+    if stage is None and name not in _said:
+        _said.add(name)
+        log.error("ledger.stage-unknown", stage=name, do="Please report it with the log.")
+    return stage
 
 
 def _edges(edges: Sequence[float]) -> dict[str, float]:
@@ -350,7 +389,21 @@ def _backlog(edges: int) -> Select[Any]:
 
 def pauses(connection: Connection, kind: str) -> dict[str, Pause]:
     rows = prepared.rows(connection, statements.PAUSES[kind])
-    return {name: from_json(Pause, document) for name, document in rows}
+    return {name: _pause(name, document) for name, document in rows}
+
+
+def _pause(name: str, document: str) -> Pause:
+    """One that cannot be read is a pause all the same, until a person looks at it."""
+    try:
+        return from_json(Pause, document)
+    except ValueError:
+        return Pause(
+            reason="unreadable",
+            what="it is paused, and the ledger cannot say why",
+            do=f"Where nothing speaks against it: hopperd resume {name}",
+            since=0.0,
+            by_person=True,
+        )
 
 
 def marks(connection: Connection) -> dict[str, FolderMark]:
@@ -358,6 +411,6 @@ def marks(connection: Connection) -> dict[str, FolderMark]:
     return {row.key: FolderMark(key=row.key, path=bytes(row.path), starts=row.starts) for row in rows}
 
 
-def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(ids), IDS_AT_ONCE):
-        yield ids[start : start + IDS_AT_ONCE]
+def _chunks(ids: Sequence[str], size: int = IDS_AT_ONCE) -> Iterator[Sequence[str]]:
+    for start in range(0, len(ids), size):
+        yield ids[start : start + size]

@@ -11,8 +11,9 @@ import string
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from hopperd.boot import boot_id
 from hopperd.errors import LedgerDamaged, LedgerError
-from hopperd.ledger.lock import Holder, boot_id
+from hopperd.ledger.lock import Holder
 
 LEDGER_NAME: Final = "ledger.sqlite"
 ID_NAME: Final = "ledger-id"

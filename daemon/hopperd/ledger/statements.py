@@ -183,7 +183,7 @@ DOUBTS: Final = select(
 ).where(PERHAPS_TWICE)
 
 TIDY_DUE: Final = (
-    select(jobs.c.id, *_JOB)
+    select(jobs.c.id)
     .where(UNTIDY, _account == bindparam("of_account"), jobs.c.due_at <= bindparam("now"))
     .order_by(jobs.c.due_at)
     .limit(bindparam("most"))
@@ -216,6 +216,11 @@ FINISHED_BEFORE: Final = (
     .where(FINISHED, jobs.c.entered_at < bindparam("older_than"), jobs.c.tidy.is_(false()))
     .order_by(jobs.c.entered_at)
     .limit(bindparam("most"))
+)
+FINISHED_AMONG: Final = (
+    select(jobs.c.id, jobs.c.folder, jobs.c.digest, jobs.c.due_at)
+    .where(FINISHED, jobs.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(jobs.c.id)
 )
 DELETE_JOBS: Final = delete(jobs).where(FINISHED, jobs.c.id.in_(bindparam("ids", expanding=True)))
 DELETE_HISTORY: Final = delete(history).where(history.c.job.in_(bindparam("ids", expanding=True)))

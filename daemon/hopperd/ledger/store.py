@@ -133,7 +133,7 @@ class Store(LetterBook):
     async def open(self, job: Job, event: Claimed, *, twins: bool) -> Job:
         opened = await self._timed(self._pump.do(partial(records.open_job, job=job, event=event, with_twins=twins)))
         if self.listener is not None and opened.version == job.version:
-            self.listener.recorded(None, opened, event, opened.opened_at)
+            self._tell(self.listener.recorded, None, opened, event, opened.opened_at)
         return opened
 
     async def record(
@@ -143,9 +143,9 @@ class Store(LetterBook):
         record = Record(before=before, after=after, event=event, at=at, letters=letters, most_in_flight=most_in_flight)
         job: Job = await self._timed(self._pump.do_together(records.record_many, record))
         if letters:
-            self.on_letters()
+            self._tell(self.on_letters)
         if self.listener is not None:
-            self.listener.recorded(before, job, event, at)
+            self._tell(self.listener.recorded, before, job, event, at)
         return job
 
     async def take_bytes(self, job: Job) -> Twin | None:

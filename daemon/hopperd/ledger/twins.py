@@ -45,12 +45,13 @@ def recorded(connection: Connection, before: Job, after: Job, at: float) -> None
 
 def free(connection: Connection, job: Job, at: float) -> None:
     """Give back the bytes of a job that has not delivered them, and let those who waited look again."""
-    _keep_others_out(connection, job)
-    freed = prepared.run(
-        connection, statements.FREE_DIGEST, {"in_folder": job.folder, "of_bytes": bytes_digest(job), "job_id": job.id}
-    )
-    if freed:
-        wake(connection, [job.id], at)
+    give_back(connection, job.folder, bytes_digest(job), job.id, at)
+
+
+def give_back(connection: Connection, folder: str, digest: str, job_id: JobId, at: float) -> None:
+    _keep_others_out(connection, folder, digest)
+    if prepared.run(connection, statements.FREE_DIGEST, {"in_folder": folder, "of_bytes": digest, "job_id": job_id}):
+        wake(connection, [job_id], at)
 
 
 def wake(connection: Connection, holders: Collection[str], at: float) -> None:
@@ -78,16 +79,16 @@ def mark_delivered(connection: Connection, job: Job, at: float) -> None:
 
 
 def _holder(connection: Connection, job: Job) -> Any:
-    _keep_others_out(connection, job)
-    found = prepared.rows(connection, statements.HOLDER, {"in_folder": job.folder, "of_bytes": bytes_digest(job)})
+    digest = bytes_digest(job)
+    _keep_others_out(connection, job.folder, digest)
+    found = prepared.rows(connection, statements.HOLDER, {"in_folder": job.folder, "of_bytes": digest})
     return found[0] if found else None
 
 
-def _keep_others_out(connection: Connection, job: Job) -> None:
+def _keep_others_out(connection: Connection, folder: str, digest: str) -> None:
     """Two nodes that ask about the same bytes do it one after the other; the only writer of an SQLite need not ask."""
     if connection.dialect.name != "sqlite":
-        asked = {"in_folder": job.folder, "of_bytes": bytes_digest(job)}
-        prepared.rows(connection, statements.LOCK_BYTES, asked)
+        prepared.rows(connection, statements.LOCK_BYTES, {"in_folder": folder, "of_bytes": digest})
 
 
 def _is_free(holder: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import quote
 
 from hopperd.pipeline import events as e
 from hopperd.pipeline.job import Failure, Hold, Job, Policy, Stage, Task, TaskStatus, replace
@@ -75,7 +76,9 @@ def _task_failed(task: Task) -> Failure:
 def _look_later(job: Job, event: e.TaskSeen, at: float, policy: Policy) -> Job:
     task = event.task
     person = task.status is TaskStatus.WAITS_FOR_PERSON
-    url = f"{policy.verification_base}{task.verification_id}" if person and task.verification_id else None
+    url = (
+        f"{policy.verification_base}{quote(task.verification_id, safe='')}" if person and task.verification_id else None
+    )
     wait = next_look_seconds(
         age_seconds=at - (job.submitted_at or at),
         looks=job.looks,

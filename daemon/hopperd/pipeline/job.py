@@ -195,6 +195,7 @@ class Task:
     raw: Mapping[str, Any]
     verification_id: str | None = None
     is_demo: bool = False
+    is_known_status: bool = True
     documents: tuple[TaskDocument, ...] = ()
 
 

@@ -6,6 +6,7 @@ Pure. The shape is a contract (product.md, docs/reference/receipt.md): fields ar
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -59,10 +60,20 @@ def receipt(job: Job) -> dict[str, Any]:
 
 
 def _task(job: Job) -> dict[str, Any] | None:
-    """The CaptureTask as last seen, with every field the service sent; our own words for it come first."""
+    """The CaptureTask as last seen, with every field the service sent but the tokens of its files, with which whoever
+    reads the receipt could fetch and delete them; our own words for it come first."""
     if job.task_id is None:
         return None
-    return {"id": job.task_id, "number": job.task_number, "pages": job.pages} | dict(job.task or {})
+    told: dict[str, Any] = _without_tokens(job.task or {})
+    return {"id": job.task_id, "number": job.task_number, "pages": job.pages} | told
+
+
+def _without_tokens(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_tokens(each) for key, each in value.items() if key.lower() != "token"}
+    if isinstance(value, list | tuple):
+        return [_without_tokens(each) for each in value]
+    return value
 
 
 def receipt_bytes(job: Job, at: float) -> bytes:

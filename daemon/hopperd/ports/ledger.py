@@ -58,6 +58,7 @@ class JobQuery:
     account: str | None = None
     held: bool | None = None
     waiting_for_person: bool | None = None
+    waiting_for_twin: bool | None = None
     failed: bool | None = None
     perhaps_twice: bool | None = None  # True: only jobs that may have been paid for or delivered twice
     opened_before: float | None = None

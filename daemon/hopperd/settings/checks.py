@@ -49,7 +49,7 @@ def web_mistakes(table: Mapping[str, Any], *, reads: bool) -> Iterator[Finding]:
     listen = table.get("listen")
     if not isinstance(listen, str) or ":" not in listen or reads:
         return
-    if not _is_loopback(listen.rpartition(":")[0]):
+    if not is_loopback(listen.rpartition(":")[0]):
         yield "listen", f'"{listen}" is reachable from elsewhere; name a read_token_file, or listen on 127.0.0.1'
 
 
@@ -71,7 +71,7 @@ def account_warnings(account: Account) -> Iterator[Finding]:
     """What an operator should look at in an account."""
     if account.base_url:
         address = urlsplit(account.base_url)
-        if address.scheme == "http" and not _is_loopback(address.hostname or ""):
+        if address.scheme == "http" and not is_loopback(address.hostname or ""):
             yield (
                 "base_url",
                 f"{account.base_url} is not encrypted: the token and all invoices travel in clear; use https",
@@ -101,10 +101,10 @@ def folder_warnings(folder: Folder) -> Iterator[Finding]:
         hint = f' (did you mean "{near}"?)' if near else ""
         yield "export_format", f'"{folder.export_format}" is not known here{hint}; it is passed on as it is'
     url = urlsplit(folder.after_delivery_url or "")
-    if url.scheme == "http" and not _is_loopback(url.hostname or ""):
+    if url.scheme == "http" and not is_loopback(url.hostname or ""):
         yield "after_delivery_url", f"{folder.after_delivery_url} is not encrypted: receipts travel in clear; use https"
     endpoint = urlsplit(folder.endpoint or "")
-    if endpoint.scheme == "http" and not _is_loopback(endpoint.hostname or ""):
+    if endpoint.scheme == "http" and not is_loopback(endpoint.hostname or ""):
         yield "endpoint", f"{folder.endpoint} is not encrypted: all invoices travel in clear; use https"
     if folder.after == "delete" and folder.done_days:
         yield "done_days", 'has no meaning beside after = "delete": nothing stays in done/'
@@ -116,6 +116,10 @@ def unused(accounts: Mapping[str, Account], folders: Sequence[Folder]) -> list[s
     return [name for name in accounts if name not in used]
 
 
-def _is_loopback(host: str) -> bool:
-    host = host.strip("[]").lower()
-    return host in {"localhost", "::1"} or (host.startswith("127.") and host.replace(".", "").isdigit())
+def is_loopback(host: str) -> bool:
+    """Whether a host, an IPv6 address in brackets or without them, is this machine whatever a resolver says."""
+    name = host.strip("[]").lower()
+    parts = name.split(".")
+    if len(parts) == 4 and parts[0] == "127":
+        return all(part.isascii() and part.isdigit() and len(part) <= 3 and int(part) < 256 for part in parts)
+    return name in ("localhost", "::1")

@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from hopperd.settings.checks import is_loopback
+
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
 SOCKET_ONLY: Final = frozenset({"/v1/backup", "/v1/fsck"})
 READ_TOKEN_NEEDED: Final = frozenset({"/v1/export"})
@@ -131,13 +133,6 @@ def _names_this_machine(host: str) -> bool:
     except ValueError:
         return False
     return is_loopback(name)
-
-
-def is_loopback(name: str) -> bool:
-    parts = name.split(".")
-    if len(parts) == 4 and parts[0] == "127":
-        return all(part.isascii() and part.isdigit() and int(part) < 256 for part in parts)
-    return name.lower() in ("localhost", "::1")
 
 
 def _no(status: int, sentence: str) -> web.Response:

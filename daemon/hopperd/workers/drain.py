@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Final, Literal
 
-from hopperd.pipeline.job import OPEN_STAGES, Job, Stage
+from hopperd.pipeline.job import OPEN_STAGES, Job, Stage, replace
 from hopperd.ports import JobQuery
 from hopperd.workers.intake import Intake
 from hopperd.workers.parts import Parts
 
 Ended = Literal["fine", "work-failed", "credentials"]
 LOOK_SECONDS: Final = 0.1
-JOBS_LOOKED_AT: Final = 500
+JOBS_AT_ONCE: Final = 500
 TIDY_SECONDS: Final = 10.0
 
 
@@ -31,32 +31,58 @@ class Drain:
         while True:
             await self._parts.clock.sleep(LOOK_SECONDS)
             incoming = self._incoming()  # before the jobs: what is being claimed meanwhile must be seen on one side
-            jobs = await self._parts.ledger.page(
-                JobQuery(stages=OPEN_STAGES, held=False, waiting_for_person=False, limit=JOBS_LOOKED_AT)
-            )
-            movable = self._movable(jobs)
+            accounts, is_moving = await self._look_at_jobs()
             troubled = [intake for intake in self._intakes if intake.trouble is not None]
-            if not movable and not incoming and not troubled:
+            if not accounts and not incoming and not troubled and not await self._is_twin_woken():
                 if await self._is_tidy():
                     return await self._verdict()
                 continue
-            refused = self._refused_accounts()
-            if movable and {job.account for job in movable} <= refused and not incoming:
+            if accounts and accounts <= self._refused_accounts() and not incoming:
                 return "credentials"
-            if self._is_weather(movable, incoming, troubled):
-                if self._weather_seconds() > self._wait_seconds:
-                    return "work-failed"
-            else:
+            if is_moving or any(intake not in troubled for intake in incoming):
                 self._weather_since = None
+            elif self._weather_seconds() > self._wait_seconds:
+                return "work-failed"
 
     def _incoming(self) -> list[Intake]:
         return [intake for intake in self._intakes if not intake.is_idle and intake.pause is None]
 
-    def _movable(self, jobs: Sequence[Job]) -> list[Job]:
-        """Jobs that could still move by themselves. One that waits for its twin moves when the twin does."""
+    async def _look_at_jobs(self) -> tuple[set[str], bool]:
+        """The accounts of jobs that could still move by themselves, up to the first that weather does not keep; and
+        whether there is such a one. Who waits for its twin moves when the twin does."""
+        accounts: set[str] = set()
+        async for job in self._jobs(waiting_for_twin=False):
+            accounts.add(job.account)
+            if job.attempts == 0 and self._parts.accounts[job.account].turns.pause_now is None:
+                return accounts, True
+        return accounts, False
+
+    async def _is_twin_woken(self) -> bool:
+        """Whether one that waited for its twin is to look again now: the twin has ended, and it moves in a moment."""
+        now = self._parts.clock.now()
+        async for job in self._jobs(waiting_for_twin=True):
+            if job.due_at <= now:
+                return True
+        return False
+
+    async def _jobs(self, *, waiting_for_twin: bool) -> AsyncIterator[Job]:
+        """Open jobs of this configuration that no person keeps; the newest first."""
         folders, accounts = self._parts.folders, self._parts.accounts
-        at_home = [job for job in jobs if job.folder in folders and job.account in accounts]
-        return [job for job in at_home if not (job.twin and not job.twin.delivered)]
+        query = JobQuery(
+            stages=OPEN_STAGES,
+            held=False,
+            waiting_for_person=False,
+            waiting_for_twin=waiting_for_twin,
+            limit=JOBS_AT_ONCE,
+        )
+        while True:
+            page = await self._parts.ledger.page(query)
+            for job in page:
+                if job.folder in folders and job.account in accounts:
+                    yield job
+            if len(page) < JOBS_AT_ONCE:
+                return
+            query = replace(query, before=page[-1].id)
 
     async def _is_tidy(self) -> bool:
         """Remote clean-up has ended, or it has had its time: a job is done without it."""
@@ -68,15 +94,6 @@ class Drain:
     def _refused_accounts(self) -> set[str]:
         pauses = {name: parts.turns.pause_now for name, parts in self._parts.accounts.items()}
         return {name for name, pause in pauses.items() if pause is not None and pause.reason == "credentials"}
-
-    def _is_weather(self, movable: Sequence[Job], incoming: Sequence[Intake], troubled: Sequence[Intake]) -> bool:
-        if any(intake not in troubled for intake in incoming):
-            return False
-        for job in movable:
-            account_paused = self._parts.accounts[job.account].turns.pause_now is not None
-            if job.attempts == 0 and not account_paused:
-                return False
-        return bool(movable or troubled)
 
     def _weather_seconds(self) -> float:
         now = self._parts.clock.monotonic()

@@ -319,7 +319,7 @@ async def _take_note(job: Job, task: Task, account: AccountParts, parts: Parts) 
         _learn(job, parts, has_ended=task.status is TaskStatus.DONE)
     if task.status is TaskStatus.RUNNING:
         account.turns.enter(job.id)
-        if task.status_text not in KNOWN_RUNNING:
+        if not task.is_known_status:
             _warn_once(parts, job.account, "unknown-status", task)
         return
     account.turns.leave(job.id)
@@ -349,7 +349,6 @@ def _learn(job: Job, parts: Parts, *, has_ended: bool) -> None:
     folder.learned = learn(folder.learned, after_seconds=seen_before, by_seconds=age, has_ended=has_ended)
 
 
-KNOWN_RUNNING: Final = frozenset({"New", "Submitted", "InProgress"})
 _warned: set[tuple[str, str, str]] = set()
 
 

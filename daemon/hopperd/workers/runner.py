@@ -16,7 +16,7 @@ import structlog
 
 from hopperd.errors import NoRoom, Stale
 from hopperd.logs import redaction
-from hopperd.pipeline.events import Event, PutOnHold, RunDoubted, Step
+from hopperd.pipeline.events import Event, PutOnHold, RunAccepted, RunDeclined, RunDoubted, Step, Weather
 from hopperd.pipeline.job import Hold, Job, JobId, Stage, replace
 from hopperd.pipeline.machine import advance, next_step
 from hopperd.pipeline.naming import printable
@@ -246,13 +246,36 @@ class Runner:
                         except NoRoom:
                             turns.no_room(job.id)
                             return None
-                        await turns.renew(job.id)  # the intent may have waited long for the disk
-                        self._parts.lease.check(job.id)
-                        job = await self._record(job, await perform(step, job, self._parts))
+                        job = await self._record_answer(job, await self._ask(step, job))
             return job
         finally:
             if job.stage is not Stage.SUBMITTED:
                 turns.leave(job.id)
+
+    async def _ask(self, step: Step, job: Job) -> Event:
+        """What came of the intent; where it did not come to a request, that is certain, and no doubt."""
+        try:
+            await self._parts.accounts[job.account].turns.renew(job.id)  # the intent may have waited long for the disk
+            self._parts.lease.check(job.id)
+        except Stale as stale:
+            what = f"the Run was not asked for: {stale}"
+            return RunDeclined(weather=Weather(kind="network", what=what, jitter=self._parts.random.random()))
+        return await perform(step, job, self._parts)
+
+    async def _record_answer(self, job: Job, event: Event) -> Job:
+        try:
+            return await self._record(job, event)
+        except Stale:
+            if isinstance(event, RunAccepted):  # whoever settles the doubt may be a person, who is to hear of the task
+                log.warning(
+                    "run-answered-late",
+                    job=job.id,
+                    folder=job.folder,
+                    task=event.task.number or event.task.id,
+                    task_id=event.task.id,
+                    do=f"`hopperd show {job.id}`: where it is held, `hopperd release {job.id} --task {event.task.id}`.",
+                )
+            raise
 
     @asynccontextmanager
     async def _undisturbed(self, job_id: JobId) -> AsyncIterator[None]:
