@@ -23,7 +23,7 @@ sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__
 
 from sqlalchemy import Connection
 
-from hopperd.ledger import prepared, queries, search, statements
+from hopperd.ledger import pages, prepared, search, statements
 from hopperd.ledger.rows import NAMES_END, job_row
 from hopperd.ledger.store import Store
 from hopperd.pipeline.events import RunIntended
@@ -88,15 +88,15 @@ async def others(store: Store, job: Job, waits: list[float]) -> None:
 
 def note_slices(slices: list[tuple[float, float]]) -> None:
     """Wall and processor time of each slice, on the ledger's own thread, in milliseconds."""
-    go_on = queries.Search.go_on
+    go_on = pages.Search.go_on
 
-    def timed(self: queries.Search, connection: Connection) -> bool:
+    def timed(self: pages.Search, connection: Connection) -> bool:
         began, cpu = time.perf_counter(), time.thread_time()
         goes_on = go_on(self, connection)
         slices.append(((time.perf_counter() - began) * 1e3, (time.thread_time() - cpu) * 1e3))
         return goes_on
 
-    queries.Search.go_on = timed  # type: ignore[method-assign]
+    pages.Search.go_on = timed  # type: ignore[method-assign]
 
 
 async def main(jobs: int, folder: str | None) -> None:

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import Connection, text
 
-from hopperd.ledger import queries, search
+from hopperd.ledger import pages, search
 from hopperd.ledger.store import Store
 from hopperd.pipeline.events import Changed, Claimed
 from hopperd.pipeline.job import Job, Stage
@@ -31,7 +31,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 @pytest.fixture(autouse=True)
 def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a few jobs are many slices."""
-    monkeypatch.setattr(queries, "NAME_ROWS", 3)
+    monkeypatch.setattr(pages, "NAME_ROWS", 3)
     monkeypatch.setattr(search, "INDEX_ROWS", 4)
     monkeypatch.setattr(search, "PROPOSED_AT_ONCE", 2)
 

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import StaticPool
 
-from hopperd.ledger import prepared, queries, records, statements, twins
+from hopperd.ledger import pages, prepared, queries, records, statements, twins
 from hopperd.ledger.tables import metadata
 from hopperd.pipeline.events import Claimed, Delivered
 from hopperd.pipeline.job import OPEN_STAGES, Stage
@@ -97,7 +97,7 @@ QUESTIONS: dict[str, Callable[[Connection], object]] = {
     "unfinished": queries.unfinished,
     "untidied": queries.untidied,
     "doubts": queries.doubts,
-    "page perhaps twice": lambda c: queries.page(c, JobQuery(perhaps_twice=True)),
+    "page perhaps twice": lambda c: pages.page(c, JobQuery(perhaps_twice=True)),
     "came in": lambda c: queries.came_in(c, NOW, NOW + 1),
     "count slice": lambda c: prepared.rows(c, statements.COUNT_SLICE, {"after_id": "", "most": 9}),
     "oldest finished": lambda c: prepared.rows(c, statements.OLDEST_FINISHED),
@@ -106,14 +106,14 @@ QUESTIONS: dict[str, Callable[[Connection], object]] = {
     "history": lambda c: queries.history(c, JOB.id),
     "task": lambda c: queries.job_with_task(c, "t"),
     "backlog": lambda c: queries.backlog(c, NOW, (1, 2)),
-    "page open": lambda c: queries.page(c, JobQuery(stages=OPEN_STAGES, held=False, waiting_for_person=False)),
-    "page movable": lambda c: queries.page(c, JobQuery(stages=OPEN_STAGES, held=False, waiting_for_twin=False)),
-    "page waiting": lambda c: queries.page(c, JobQuery(stages=OPEN_STAGES, held=False, waiting_for_twin=True)),
-    "page stuck": lambda c: queries.page(c, JobQuery(folder="us", stages=[Stage.CLAIMED], in_stage_since=NOW)),
-    "page held": lambda c: queries.page(c, JobQuery(held=True)),
-    "page failed": lambda c: queries.page(c, JobQuery(failed=True)),
-    "page failed of a folder": lambda c: queries.page(c, JobQuery(failed=True, folder="us", account="main")),
-    "page failed since": lambda c: queries.page(c, JobQuery(stages=[Stage.FAILED], entered_since=NOW)),
+    "page open": lambda c: pages.page(c, JobQuery(stages=OPEN_STAGES, held=False, waiting_for_person=False)),
+    "page movable": lambda c: pages.page(c, JobQuery(stages=OPEN_STAGES, held=False, waiting_for_twin=False)),
+    "page waiting": lambda c: pages.page(c, JobQuery(stages=OPEN_STAGES, held=False, waiting_for_twin=True)),
+    "page stuck": lambda c: pages.page(c, JobQuery(folder="us", stages=[Stage.CLAIMED], in_stage_since=NOW)),
+    "page held": lambda c: pages.page(c, JobQuery(held=True)),
+    "page failed": lambda c: pages.page(c, JobQuery(failed=True)),
+    "page failed of a folder": lambda c: pages.page(c, JobQuery(failed=True, folder="us", account="main")),
+    "page failed since": lambda c: pages.page(c, JobQuery(stages=[Stage.FAILED], entered_since=NOW)),
     "clamp open": lambda c: prepared.run(c, statements.CLAMP_OPEN, {"latest": NOW}),
     "clamp untidy": lambda c: prepared.run(c, statements.CLAMP_UNTIDY, {"latest": NOW}),
     "purge": lambda c: prepared.rows(c, statements.FINISHED_BEFORE, {"older_than": NOW, "most": 9}),
@@ -138,15 +138,15 @@ def test_questions_about_open_jobs_are_answered_from_an_index_over_open_jobs(led
 
 
 def test_a_search_reads_names_and_not_documents(ledger: Explained) -> None:
-    queries.page(ledger.connection, JobQuery(text="x", folder="us"))
+    pages.page(ledger.connection, JobQuery(text="x", folder="us"))
     reads = [plan for plan in ledger.wide() if "jobs" in plan]
     assert reads
     assert all("USING COVERING INDEX" in plan for plan in reads), reads
 
 
 def test_what_few_names_contain_is_found_in_an_index_of_letters(ledger: Explained) -> None:
-    queries.page(ledger.connection, JobQuery(text="xyz"))
-    search = queries.Proposals("xyz")
+    pages.page(ledger.connection, JobQuery(text="xyz"))
+    search = pages.Proposals("xyz")
     ledger.forget()
     while search.go_on(ledger.connection):
         pass

@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeVar
 from sqlalchemy import Connection
 
 from hopperd.errors import LedgerError
-from hopperd.ledger import fleet, integrity, migrate, outbox, prepared, queries, records, statements, twins
+from hopperd.ledger import fleet, integrity, migrate, outbox, pages, prepared, queries, records, statements, twins
 from hopperd.ledger.codec import to_json
 from hopperd.ledger.database import Database
 from hopperd.ledger.letter_book import LetterBook
@@ -270,8 +270,8 @@ class Store(LetterBook):
 
     async def page(self, query: JobQuery) -> list[Job]:
         if query.text is None:
-            return await self._read(partial(queries.page, query=query))
-        search = queries.Search(query)
+            return await self._read(partial(pages.page, query=query))
+        search = pages.Search(query)
 
         def some(connection: Connection) -> bool:
             """As many slices as fit into a short turn; between two turns others have theirs."""

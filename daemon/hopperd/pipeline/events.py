@@ -14,7 +14,7 @@ from hopperd.pipeline.job import Failure, Hold, Original, RemoteFile, Result, St
 
 
 class Step(StrEnum):
-    """The next thing to do. Each has one short function in workers/perform.py."""
+    """The next thing to do. Each has one short function; workers/perform.py says which."""
 
     RECLAIM = "reclaim"  # bring an original back from failed/ into work/
     SETTLE_TWIN = "settle-twin"  # see how the first job with the same bytes ended

@@ -19,7 +19,7 @@ from hopperd.pipeline.rebuilt import finished_job
 from hopperd.pipeline.receipt import receipt_bytes
 from hopperd.ports import Clock, Folders, FolderTrouble, Ledger, NameTaken, Survey
 from hopperd.settings import Folder
-from hopperd.workers.perform import VANISHED
+from hopperd.workers.stepping import VANISHED
 
 log = structlog.get_logger("hopperd.fsck")
 

@@ -23,7 +23,10 @@ from hopperd.pipeline.naming import printable
 from hopperd.pipeline.transitions import ONCE_ONLY
 from hopperd.ports import LedgerTrouble, Wanted
 from hopperd.workers.parts import Parts
-from hopperd.workers.perform import LEDGER_RETRY_SECONDS, changed_before_run, perform
+from hopperd.workers.perform import perform
+from hopperd.workers.sending import changed_before_run
+from hopperd.workers.stepping import LEDGER_RETRY_SECONDS
+from hopperd.workers.telling import tell
 
 log = structlog.get_logger("hopperd.runner")
 
@@ -318,7 +321,7 @@ class Runner:
     def _recorded(self, before: Job, after: Job, event: Event, now: float) -> Job:
         if not _may_have_a_task(after):
             self._parts.accounts[after.account].turns.leave(after.id)
-        _tell(self._log, before, after, event, now)
+        tell(self._log, before, after, event, now)
         return after
 
     async def _hold_after_mistake(self, job_id: JobId, mistake: Exception) -> None:
@@ -364,44 +367,3 @@ class Runner:
 def _may_have_a_task(job: Job) -> bool:
     """Whether it takes a place among the account's tasks in flight. A doubt that waits for a person takes none."""
     return job.stage is Stage.SUBMITTED or (job.stage is Stage.SUBMITTING and job.hold is None)
-
-
-def _tell(log: Any, before: Job, after: Job, event: Event, now: float) -> None:
-    """One line per fact. The name of the event is stable; see docs/reference/events.md."""
-    if not _is_news(before, after):
-        log.debug(event.name, job=after.id, folder=after.folder, stage=after.stage.value)
-        return
-    name = printable(after.group or after.originals[0].name)
-    bound = log.bind(job=after.id, folder=after.folder, stage=after.stage.value, file=name)
-    extra: dict[str, object] = {}
-    if after.task_id and not before.task_id:
-        extra["task"] = after.task_number or after.task_id
-    if after.verification_url and not before.verification_url:
-        bound.warning("waits-for-person", verification=after.verification_url, task=after.task_number)
-    if after.hold is not None and before.hold is None:
-        bound.error("held", reason=after.hold.reason, what=after.hold.what, do=after.hold.do)
-    if after.doubts > before.doubts:
-        bound.warning("doubt", doubts=after.doubts, what=getattr(event, "what", ""))
-    if after.failure is not None and before.failure is None:
-        bound.error("abandoned", reason=after.failure.reason, fault=after.failure.fault, what=after.failure.what)
-    elif after.stage is not before.stage:
-        if after.exports and after.stage is Stage.DELIVERED:
-            extra["exports"] = [printable(export.name) for export in after.exports]
-        if after.outcome and after.stage is Stage.DONE:
-            extra["outcome"] = after.outcome
-            extra["seconds"] = round(after.entered_at - after.opened_at, 3)
-        bound.info(event.name, **extra)
-    elif after.waiting and after.waiting != before.waiting:
-        bound.info(event.name, waiting=after.waiting, due_in_seconds=round(after.due_at - now, 1))
-
-
-def _is_news(before: Job, after: Job) -> bool:
-    """Whether more is to be told than that it happened: most looks find nothing new."""
-    return (
-        after.stage is not before.stage
-        or after.doubts > before.doubts
-        or (after.hold is not None and before.hold is None)
-        or (after.failure is not None and before.failure is None)
-        or bool(after.verification_url and not before.verification_url)
-        or bool(after.waiting and after.waiting != before.waiting)
-    )

@@ -18,8 +18,8 @@ from hopperd.pipeline.machine import advance
 from hopperd.pipeline.naming import printable
 from hopperd.pipeline.retry import LONGEST_DELAY_SECONDS
 from hopperd.ports import FolderTrouble, JobQuery, LedgerTrouble
+from hopperd.workers.delivering import tidy_remote
 from hopperd.workers.parts import Parts
-from hopperd.workers.perform import tidy_remote
 
 log = structlog.get_logger("hopperd.upkeep")
 
