@@ -77,7 +77,7 @@ def _show_status(document: dict[str, Any], as_json: bool) -> None:
     _show_jobs("Waiting for a person:", document["waiting_for_person"], waiting, "the page shows them")
     _show_jobs("Stuck:", document["stuck"], len(document["stuck"]), "the page shows them")
     failed = document["failed"]
-    title = "Failed within a day (hopperd retry JOB, once the cause is gone):"
+    title = "Failed within a day (hopperd retry JOB once the cause is gone; hopperd forget JOB once it needs nobody):"
     _show_jobs(title, failed, len(failed), "hopperd list --failed")
     _show_doubts(document["doubts"])
     _show_letters(document["letters"])

@@ -21,6 +21,7 @@ from hopperd.pipeline.receipt import iso
 from hopperd.ports import BacklogCell, Clock, Doubts, FolderTrouble, JobQuery, Ledger, LeftAlone, Pause
 from hopperd.settings import Settings
 from hopperd.web.exported import handed_out
+from hopperd.web.failures import newest_failed
 from hopperd.web.homeless import homeless
 from hopperd.web.orders import Order, file_of, is_named, suits, what_was_done
 from hopperd.web.shapes import AGE_EDGES, AGE_NAMES, backlog_table, job_line, job_story, node_line, pause_line
@@ -29,9 +30,7 @@ LISTED_AT_ONCE = 200
 STALE_TRIES = 5
 NEEDS_PERSON_SHOWN = 50
 DOUBTS_SHOWN_SECONDS = 7 * 86400.0
-FAILED_SHOWN = 20
 FAILED_SHOWN_SECONDS = 86400.0
-FAILED_STAGES = (Stage.ABANDONED, Stage.FAILED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +111,7 @@ class Desk:
         waiting = await self._ledger.page(
             JobQuery(waiting_for_person=True, stages=OPEN_STAGES, limit=NEEDS_PERSON_SHOWN)
         )
-        lately = now - FAILED_SHOWN_SECONDS
-        failed = await self._ledger.page(JobQuery(stages=FAILED_STAGES, entered_since=lately, limit=FAILED_SHOWN))
+        failed, _ = await newest_failed(self.jobs, now - FAILED_SHOWN_SECONDS)
         return {
             "version": __version__,
             "running": self._live is not None,
@@ -133,7 +131,7 @@ class Desk:
             "waiting_for_person": [job_line(job, now) for job in waiting],
             "stuck": await self._stuck(now, open_cells),
             "homeless": homeless(open_cells, self._folders, self._settings.accounts),
-            "failed": [job_line(job, now) for job in failed],
+            "failed": failed,
         }
 
     async def _doubts(self, doubts: Doubts, now: float) -> dict[str, Any]:
