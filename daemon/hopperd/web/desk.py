@@ -247,23 +247,8 @@ class Desk:
         if len(found) > 1:
             return {"matches": [job_line(job, now) for job in found]}
         job = found[0]
-        where = self._where(job)
-        if job.is_open and (node := await self._ledger.carrier(job.id)) is not None:
-            where["node"] = node
-        return job_story(job, await self._ledger.history(job.id), now, where)
-
-    def _where(self, job: Job) -> dict[str, Any]:
-        """Where the originals and exports lie, as paths on this machine."""
-        folder = self._folders.get(job.folder)
-        if folder is None:
-            return {}
-        if job.stage in (Stage.DONE, Stage.FAILED):
-            root = folder.failed if job.stage is Stage.FAILED else folder.done
-            originals = [f"{root}/{shown(original.filed_as)}" for original in job.originals if original.filed_as]
-        else:
-            originals = [f"{folder.work}/{job.id}/{shown(original.name)}" for original in job.originals]
-        exports = [f"{folder.out}/{shown(export.name)}" for export in job.delivered_exports]
-        return {"paths": {"originals": originals, "exports": exports}}
+        node = await self._ledger.carrier(job.id) if job.is_open else None
+        return job_story(job, await self._ledger.history(job.id), now, self._folders.get(job.folder), node)
 
     async def exported(self, job_id: JobId, number: int) -> bytes:
         """One export of a job, counted from 0, as it was delivered. For a running daemon."""
