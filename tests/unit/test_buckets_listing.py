@@ -97,10 +97,13 @@ def test_odd_keys_on_several_pages_hide_no_other(server: ThreadingHTTPServer, tm
 
 def test_what_is_left_alone_is_told_with_its_reason(server: ThreadingHTTPServer, tmp_path: Path) -> None:
     names = ["a.pdf", "b.part", "c.txt", ".hidden", "d/e/f/deep.pdf", "~$x.docx", ".git/x.pdf", "n" * 1000 + ".pdf"]
+    names += [".h.pdf", "~$l.pdf", "._x.pdf"]
     found = swept(bucket(server, tmp_path, names), depth=2, exclude=("*.txt",))
     assert [one.name for one in found.candidates] == [b"a.pdf"]
     assert {one.name[:9].decode(): one.reason for one in found.left_alone} == {
         "b.part": "temporary-name",
+        ".h.pdf": "hidden-name",
+        "~$l.pdf": "hidden-name",
         "c.txt": "excluded",
         "d/e/f/dee": "too-deep",
         "nnnnnnnnn": "path-too-long",

@@ -70,6 +70,17 @@ def test_system_folders_are_not_entered(layout: Layout) -> None:
     assert reasons(swept) == {b"up.part": "temporary-name"}
 
 
+def test_what_may_be_somebodys_invoice_under_a_hidden_name_is_listed(layout: Layout) -> None:
+    for name in (b".hidden.PDF", b"~$lock.pdf", b"sub/.scan.tif"):
+        put(layout, name)
+    for name in (b"._x.pdf", b".DS_Store", b"Thumbs.db", b"~$letter.docx", b".x.pdf.Ab3dEf", b".hid/x.pdf"):
+        put(layout, name)
+    swept = sweep(layout, Selection(), at=0)
+    assert names(swept) == []
+    assert reasons(swept) == dict.fromkeys([b".hidden.PDF", b"~$lock.pdf", b"sub/.scan.tif"], "hidden-name")
+    assert all("is taken" in left.what for left in swept.left_alone)
+
+
 def test_what_is_no_plain_file_is_listed_with_its_reason(layout: Layout, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "x.pdf").write_bytes(b"x")

@@ -113,7 +113,7 @@ QUESTIONS: dict[str, Callable[[Connection], object]] = {
     "page held": lambda c: pages.page(c, JobQuery(held=True)),
     "page failed": lambda c: pages.page(c, JobQuery(failed=True)),
     "page failed of a folder": lambda c: pages.page(c, JobQuery(failed=True, folder="us", account="main")),
-    "page failed since": lambda c: pages.page(c, JobQuery(stages=[Stage.FAILED], entered_since=NOW)),
+    "page failed since": lambda c: pages.page(c, JobQuery(failed=True, entered_since=NOW)),
     "clamp open": lambda c: prepared.run(c, statements.CLAMP_OPEN, {"latest": NOW}),
     "clamp untidy": lambda c: prepared.run(c, statements.CLAMP_UNTIDY, {"latest": NOW}),
     "purge": lambda c: prepared.rows(c, statements.FINISHED_BEFORE, {"older_than": NOW, "most": 9}),

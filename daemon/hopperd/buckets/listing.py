@@ -25,6 +25,7 @@ LISTED: Final = 200
 _UNLISTED: Final = ("system-file",)
 WHY: Final = {
     "temporary-name": "a name that programs use while they still write; it is taken once it has its final name",
+    "hidden-name": "a name as hidden files and locks have it; without the dot or ~$ that it begins with it is taken",
     "excluded": "the folder's include and exclude patterns do not take it",
     "too-deep": "lies deeper than the folder's depth setting follows",
     "path-too-long": "its key is so long that what it becomes in done/ would exceed what a key may have",

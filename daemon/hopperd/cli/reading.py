@@ -77,7 +77,7 @@ def _show_status(document: dict[str, Any], as_json: bool) -> None:
     _show_jobs("Waiting for a person:", document["waiting_for_person"], waiting, "the page shows them")
     _show_jobs("Stuck:", document["stuck"], len(document["stuck"]), "the page shows them")
     failed = document["failed"]
-    title = "Failed within a day (hopperd retry JOB, once the cause is gone):"
+    title = "Failed within a day (hopperd retry JOB once the cause is gone; hopperd forget JOB once it needs nobody):"
     _show_jobs(title, failed, len(failed), "hopperd list --failed")
     _show_doubts(document["doubts"])
     _show_letters(document["letters"])
@@ -258,15 +258,30 @@ def _show_story(story: dict[str, Any]) -> None:
         note(f"Waits: {story['waiting']}")
     if story.get("task"):
         note(f"Task {story['task']['number'] or story['task']['id']} at the service.")
-    for remark in story.get("notes", ()):
-        note(f"Note: {remark}.")
-    for kind, paths in story.get("paths", {}).items():
-        for path in paths:
-            note(f"{kind[:-1].capitalize()}: {path}")
+    if story.get("duplicate_of"):
+        note(f"Duplicate of job {story['duplicate_of']['job']}, which has delivered the same bytes.")
+    _show_remarks(story)
+    for kind, name in _PATHS.items():
+        for path in story.get("paths", {}).get(kind, ()):
+            note(f"{name}: {path}")
     plain_table(
         ["at", "event", "stage", "detail"],
         [[row["at"], row["event"], row["stage"], _detail(row["detail"])] for row in story["history"]],
     )
+
+
+_PATHS = {"originals": "Original", "exports": "Export", "delivered_before": "Export of that job"}
+
+
+def _show_remarks(story: dict[str, Any]) -> None:
+    """What was noticed of the job, and of its originals."""
+    for remark in story.get("notes", ()):
+        note(f"Note: {remark}.")
+    noticed = [original for original in story["originals"] if original.get("note")]
+    for original in noticed[:LISTED]:
+        note(f"Note on {original['name']}: {original['note']}.")
+    if len(noticed) > LISTED:
+        note(f"  ... and {len(noticed) - LISTED} more: hopperd show {story['job']} --json")
 
 
 _FOR_PROGRAMS = {"typical_seconds", "spread", "jitter", "remote"}  # how the next look was planned, and ids
@@ -286,6 +301,10 @@ def _part(name: str, value: Any) -> str:
         return f"{value['reason']}: {value['what']}"
     if isinstance(value, dict) and value.keys() >= {"number", "status_text"}:
         return f"task {value['number'] or value['id']}: {value['status_text'] or value['status']}"
+    if isinstance(value, dict) and value.keys() >= {"job", "delivered"}:
+        return f"duplicate of {value['job']}" if value["delivered"] else f"same bytes as {value['job']}, still open"
+    if name == "notes":  # by the position of the original
+        return "; ".join(dict.fromkeys(remark for _, remark in value))
     if name == "staged":
         return f"{len(value)} exports" if len(value) > 1 else "one export"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -62,7 +62,7 @@ def line(kind: str, told: Mapping[str, Any]) -> str:
     """One event as a person reads it."""
     if kind == "missed":
         return f"… {told['missed']} events were missed: this terminal is too slow for them."
-    at = str(told.get("at", ""))[11:19]
+    at = told.get("at", "")
     if "job" not in told:
         which = told.get("account") or told.get("folder") or ""
         return f"{at}  {told.get('event', ''):<16}  {which}: {told.get('what', 'goes on')}"

@@ -23,6 +23,7 @@ _SYSTEM = frozenset(
         b"temporary items",
     )
 )
+_INVOICES = (b".pdf", b".tif", b".tiff", b".jpg", b".jpeg", b".png", b".xml")
 _TAILS = (b"~", b"#")
 _SAFE_SAVE = re.compile(rb"\.sb-[0-9a-f]{8}-\w+\Z", re.IGNORECASE)  # macOS, while it saves
 
@@ -64,11 +65,13 @@ class Selection:
 
 
 def left_alone_by_name(name: bytes) -> str | None:
-    """`temporary-name` while somebody is still writing it, `system-file` for what no person put there, else None."""
+    """`temporary-name` while somebody is still writing it, `hidden-name` for what may be an invoice all the same,
+    `system-file` for what no person put there, else None."""
     base = name[name.rfind(b"/") + 1 :]
     lower = base.lower()
     if lower in _SYSTEM or base[:1] == b"." or base[:2] == b"~$":
-        return "system-file"
+        is_invoice = lower.endswith(_INVOICES) and base[:2] != b"._"  # macOS keeps one beside each file on a share
+        return "hidden-name" if is_invoice else "system-file"
     if lower[lower.rfind(b".") + 1 :] in _UNFINISHED and b"." in lower:
         return "temporary-name"
     if base[-1:] in _TAILS and (base[-1:] == b"~" or base[:1] == b"#"):

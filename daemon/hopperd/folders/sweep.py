@@ -26,6 +26,7 @@ from hopperd.ports import LeftAlone, Swept
 LEFT_ALONE_LISTED = 200
 _WHY = {
     "temporary-name": "a name that programs use while they still write; it is taken once it has its final name",
+    "hidden-name": "a name as hidden files and locks have it; without the dot or ~$ that it begins with it is taken",
     "excluded": "the folder's include and exclude patterns do not take it",
     "mount": "a file system mounted below in/: files cannot be claimed from there by rename; make it a folder's in",
     "unreadable": "hopperd may not list this folder; give its user the right to read, write and enter it",

@@ -86,7 +86,13 @@ _STORY = {
                             )
                         ),
                     },
-                    {"paths": _object({"originals": _list(_TEXT), "exports": _list(_TEXT)}), "node": _TEXT},
+                    {
+                        "paths": _object(
+                            {"originals": _list(_TEXT), "exports": _list(_TEXT)}, {"delivered_before": _list(_TEXT)}
+                        ),
+                        "node": _TEXT,
+                        "duplicate_of": _object({"job": _TEXT, "exports": _list(_TEXT)}),
+                    },
                 ),
             ]
         },

@@ -13,7 +13,8 @@ import structlog
 from hopperd.pipeline.events import Claimed, Event
 from hopperd.pipeline.job import Job, Stage
 from hopperd.pipeline.receipt import iso
-from hopperd.ports import Clock, JobQuery, LedgerTrouble
+from hopperd.ports import Clock, LedgerTrouble
+from hopperd.web.failures import newest_failed
 from hopperd.web.flow import DAY_SECONDS, Flow
 from hopperd.web.readings import Readings
 from hopperd.web.stream import Stream
@@ -21,7 +22,6 @@ from hopperd.web.stream import Stream
 log = structlog.get_logger("hopperd.web")
 
 TICK_SECONDS: Final = 1.0
-FAILED_SHOWN: Final = 20
 REFILL_ROWS: Final = 1_000
 REFILL_MOST_ROWS: Final = 500_000
 CLOCKWORK: Final = ("at", "age_seconds", "in_stage_seconds", "oldest_seconds", "swept", "by_age")
@@ -56,10 +56,10 @@ class Overview:
         """The whole page, but for one job's story."""
         now = self._clock.now()
         status = await self._readings.status()
-        failed = await self._readings.jobs(JobQuery(failed=True, limit=FAILED_SHOWN))
+        failed, more_failed = await newest_failed(self._readings.jobs)
         return status | {
-            "failed": failed["jobs"],
-            "more_failed": failed["next"] is not None,
+            "failed": failed,
+            "more_failed": more_failed,
             "flow": self._flow.series(now) | {"since": iso(self._flow_since) if self._flow_since is not None else None},
             "rights": self._rights,
         }

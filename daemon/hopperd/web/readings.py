@@ -11,12 +11,13 @@ from functools import partial
 from typing import Any, Final
 
 from hopperd import __version__
-from hopperd.pipeline.job import FAILED_STAGES, OPEN_STAGES, Job, JobId, Stage
+from hopperd.pipeline.job import OPEN_STAGES, Job, JobId, Stage
 from hopperd.pipeline.naming import shown
 from hopperd.pipeline.receipt import iso
 from hopperd.ports import BacklogCell, Clock, Doubts, FolderTrouble, JobQuery, Ledger
 from hopperd.settings import Folder, Settings
 from hopperd.web.exported import handed_out
+from hopperd.web.failures import newest_failed
 from hopperd.web.finding import find
 from hopperd.web.homeless import homeless
 from hopperd.web.live import Live
@@ -25,7 +26,6 @@ from hopperd.web.shapes import AGE_EDGES, AGE_NAMES, backlog_table, job_line, jo
 
 NEEDS_PERSON_SHOWN: Final = 50
 DOUBTS_SHOWN_SECONDS: Final = 7 * 86400.0
-FAILED_SHOWN: Final = 20
 FAILED_SHOWN_SECONDS: Final = 86400.0
 
 
@@ -51,8 +51,7 @@ class Readings:
         waiting = await self._ledger.page(
             JobQuery(waiting_for_person=True, stages=OPEN_STAGES, limit=NEEDS_PERSON_SHOWN)
         )
-        lately = now - FAILED_SHOWN_SECONDS
-        failed = await self._ledger.page(JobQuery(stages=FAILED_STAGES, entered_since=lately, limit=FAILED_SHOWN))
+        failed, _ = await newest_failed(self.jobs, now - FAILED_SHOWN_SECONDS)
         return {
             "version": __version__,
             "running": self._live is not None,
@@ -72,7 +71,7 @@ class Readings:
             "waiting_for_person": [job_line(job, now) for job in waiting],
             "stuck": await self._stuck(now, open_cells),
             "homeless": homeless(open_cells, self._folders, self._configured().accounts),
-            "failed": [job_line(job, now) for job in failed],
+            "failed": failed,
         }
 
     async def _doubts(self, doubts: Doubts, now: float) -> dict[str, Any]:
@@ -186,23 +185,8 @@ class Readings:
         if len(matches) > 1:
             return {"matches": [job_line(job, now) for job in matches]}
         job = matches[0]
-        where = self._where(job)
-        if job.is_open and (node := await self._ledger.carrier(job.id)) is not None:
-            where["node"] = node
-        return job_story(job, await self._ledger.history(job.id), now, where)
-
-    def _where(self, job: Job) -> dict[str, Any]:
-        """Where the originals and exports lie, as paths on this machine."""
-        folder = self._folders.get(job.folder)
-        if folder is None:
-            return {}
-        if job.stage in (Stage.DONE, Stage.FAILED):
-            root = folder.failed if job.stage is Stage.FAILED else folder.done
-            originals = [f"{root}/{shown(original.filed_as)}" for original in job.originals if original.filed_as]
-        else:
-            originals = [f"{folder.work}/{job.id}/{shown(original.name)}" for original in job.originals]
-        exports = [f"{folder.out}/{shown(export.name)}" for export in job.delivered_exports]
-        return {"paths": {"originals": originals, "exports": exports}}
+        node = await self._ledger.carrier(job.id) if job.is_open else None
+        return job_story(job, await self._ledger.history(job.id), now, self._folders.get(job.folder), node)
 
     async def exported(self, job_id: JobId, number: int) -> bytes:
         """One export of a job, counted from 0, as it was delivered. For a running daemon."""

@@ -7,10 +7,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from hopperd.folders.file_away import TAKEN_AWAY
 from hopperd.pipeline.job import Job, Stage
 from hopperd.pipeline.naming import shown
 from hopperd.pipeline.receipt import iso, receipt
 from hopperd.ports import BacklogCell, HistoryRow, Node, Pause
+from hopperd.settings import Folder
 
 AGE_EDGES = (60.0, 300.0, 900.0, 3600.0, 4 * 3600.0, 86400.0)
 """Edges of the age buckets in seconds; the last bucket is open."""
@@ -85,12 +87,15 @@ def is_stuck(job: Job, now: float, stuck_after: float) -> bool:
     return job.is_open and job.hold is None and job.verification_url is None and now - job.entered_at > stuck_after
 
 
-def job_story(job: Job, rows: Iterable[HistoryRow], now: float, where: dict[str, Any]) -> dict[str, Any]:
-    """One job's whole history as `show` tells it."""
-    return {
+def job_story(
+    job: Job, rows: Iterable[HistoryRow], now: float, folder: Folder | None, node: str | None = None
+) -> dict[str, Any]:
+    """One job's whole history as `show` tells it. `folder` is its hot folder, while it is configured; `node` the one
+    of several that carries it."""
+    story = {
         **job_line(job, now),
         "originals": receipt(job)["originals"],
-        "filed": [shown(original.filed_as) for original in job.originals if original.filed_as],
+        "filed": [shown(name) for name in _filed(job, folder)],
         "receipt": receipt(job) if job.outcome else None,
         "history": [
             {
@@ -102,8 +107,39 @@ def job_story(job: Job, rows: Iterable[HistoryRow], now: float, where: dict[str,
             }
             for row in rows
         ],
-        **where,
     }
+    if job.twin is not None and job.twin.delivered:
+        story["duplicate_of"] = {"job": job.twin.job, "exports": list(job.twin.exports)}
+    if folder is not None:
+        story["paths"] = _paths(job, folder)
+    if node is not None:
+        story["node"] = node
+    return story
+
+
+def _filed(job: Job, folder: Folder | None) -> list[bytes]:
+    """Where below done/ or failed/ its originals lie: neither those that were taken away from work/ before, nor those
+    that `after = "delete"` removed. It keeps what it notices anything about."""
+    removes = folder is not None and folder.after == "delete" and job.outcome == "delivered"
+    return [
+        original.filed_as
+        for original in job.originals
+        if original.filed_as and original.note != TAKEN_AWAY and not (removes and original.note is None)
+    ]
+
+
+def _paths(job: Job, folder: Folder) -> dict[str, list[str]]:
+    """Where originals and exports lie, as paths on this machine; for a duplicate those of the first job, too."""
+    if job.is_open:
+        originals = [f"{folder.work}/{job.id}/{shown(original.name)}" for original in job.originals]
+    else:
+        root = folder.failed if job.stage is Stage.FAILED else folder.done
+        originals = [f"{root}/{shown(name)}" for name in _filed(job, folder)]
+    exports = [f"{folder.out}/{shown(export.name)}" for export in job.delivered_exports]
+    paths = {"originals": originals, "exports": exports}
+    if job.twin is not None and job.twin.delivered:
+        paths["delivered_before"] = [f"{folder.out}/{name}" for name in job.twin.exports]
+    return paths
 
 
 def pause_line(pause: Pause | None) -> dict[str, Any] | None:

@@ -109,10 +109,10 @@ async function order(name, job, more) {
 const WORDS = { retry: "Retry", release: "Release", hold: "Hold", forget: "Give up" };
 
 // A button, or where nobody may act from here, the command that does the same.
-export function orderButton(name, job, main = true, where = "") {
-  if (!rights.acting) return main ? h("code", {}, `hopperd ${name} ${job.job}`) : null;
+export function orderButton(name, job, main = true, typed = main) {
+  if (!rights.acting) return typed ? h("code", {}, `hopperd ${name} ${job.job}`) : null;
   const word = name === "forget" && (job.stage === "done" || job.stage === "failed") ? "Forget" : WORDS[name];
-  return h("button", { type: "button", class: main && "main", "data-key": `${where}${name} ${job.job}`, "aria-label": `${word} ${job.file}`,
+  return h("button", { type: "button", class: main && "main", "data-key": `${name} ${job.job}`, "aria-label": `${word} ${job.file}`,
     onclick: () => order(name, job) }, word);
 }
 

@@ -119,11 +119,12 @@ function heard(kind, told) {
   if (kind === "state") {
     state = told;
     if (told.at) clock.ahead = Date.parse(told.at) - Date.now();
+    const before = JSON.stringify(rights);
     Object.assign(rights, told.rights);
     sign.hidden = !rights.acting || Boolean(token.get());
     document.getElementById("version").textContent = told.version ? `hopperd ${told.version}` : "";
     warn(told.trouble || "");
-    if (route.kind === "overview") draw();
+    if (route.kind === "overview" || JSON.stringify(rights) !== before) draw();
   } else if (kind === "event" || kind === "missed") {
     clearTimeout(redrawing);
     redrawing = setTimeout(draw, 50);
@@ -178,6 +179,7 @@ window.addEventListener("token", () => {
   reconnect();
 });
 window.addEventListener("hashchange", go);
+document.getElementById("zone").textContent = `Times are in the zone of this browser: ${Intl.DateTimeFormat().resolvedOptions().timeZone}.`;
 setInterval(tickAges, 1000);
 // The daemon says something each 15 seconds; a connection that is silent for longer is dead, though nobody said so.
 setInterval(() => live.textContent === "Live" && Date.now() - heardAt > 40000 && reconnect(), 5000);

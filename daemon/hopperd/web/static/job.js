@@ -1,8 +1,8 @@
 // Lists of jobs, and one job's page: its story with times, its receipt, where its files lie.
 
 import { orderButton, releaseWithTask, rights, tell } from "./acting.js";
-import { age, bytes, get, h, moment, put, request, safeLink, seconds, visible } from "./dom.js";
-import { fault, jobLink, STAGES, stageBadge, why } from "./overview.js";
+import { age, bytes, get, h, moment, put, request, safeLink, seconds, sentences, visible } from "./dom.js";
+import { fault, jobLink, STAGES, stageBadge, waits, why } from "./overview.js";
 
 export function jobTable(jobs, at, caption) {
   return h("div", { class: "wide" }, h("table", { class: "cards" }, h("caption", {}, caption),
@@ -42,45 +42,76 @@ function drawList(main, kind, text, query) {
   document.getElementById("told").textContent = kept.jobs.length ? "" : "No such job.";
 }
 
-// The ten steps of every invoice, each with the event that proves it.
+// The ten steps of every invoice, each with the stage it leads to and the event that proves it. Events of a task are told
+// how it was seen before.
+const seenWaiting = (row) => row?.event === "task-seen" && row.detail.task?.status === "waits-for-person";
+const PERSON = 4, DELIVERED = 7, FILED = 8;
 const STEPS = [
-  ["Taken in", (row) => row.event === "claimed" || row.event === "rebuilt"],
-  ["Sent to the service", (row) => row.event === "uploaded" && row.stage === "uploaded"],
-  ["Capture about to be asked for", (row) => row.event === "run-intended"],
-  ["Capture accepted", (row) => row.event === "run-accepted" || (row.event === "released" && row.stage === "submitted")],
-  ["Looked at by a person", (row) => row.event === "task-seen" && row.detail.task?.verification_id],
-  ["Result ready", (row) => row.stage === "captured"],
-  ["Export fetched", (row) => row.stage === "fetched"],
-  ["Export delivered", (row) => row.stage === "delivered"],
-  ["Original filed away", (row) => row.stage === "done" || row.stage === "failed"],
-  ["Cleaned up at the service", (row) => row.event === "remote-tidied"],
+  ["Taken in", "claimed", (row) => row.event === "claimed" || row.event === "rebuilt"],
+  ["Sent to the service", "uploaded", (row) => row.event === "uploaded" && row.stage === "uploaded"],
+  ["Capture about to be asked for", "submitting", (row) => row.event === "run-intended"],
+  ["Capture accepted", "submitted", (row) => row.event === "run-accepted" || (row.event === "released" && row.stage === "submitted")],
+  ["Looked at by a person", "submitted", (row, seen) => row.event === "task-seen" && !seenWaiting(row) && seenWaiting(seen)],
+  ["Result ready", "captured", (row) => row.stage === "captured"],
+  ["Export fetched", "fetched", (row) => row.stage === "fetched"],
+  ["Export delivered", "delivered", (row) => row.stage === "delivered"],
+  ["Original filed away", "done", (row) => row.stage === "done" || row.stage === "failed"],
+  ["Cleaned up at the service", "done", (row) => row.event === "remote-tidied"],
 ];
+
+// For each step the first event that proves it. A job that goes back has to take the steps after that stage once more.
+function pastSteps(rows) {
+  const past = STEPS.map(() => null), order = Object.keys(STAGES);
+  let stage = 0, seen = null;
+  for (const row of rows) {
+    const now = order.indexOf(row.stage);
+    STEPS.forEach(([, leadsTo, proves], number) => {
+      if (now < stage && order.indexOf(leadsTo) > now) past[number] = null;
+      if (proves(row, seen)) past[number] ||= row;
+    });
+    if (seenWaiting(row)) past[PERSON] = null;
+    if (row.event === "task-seen") seen = row;
+    stage = now;
+  }
+  return past;
+}
+
+const WITHOUT_EXPORT = { duplicate: "Found to be a duplicate", removed: "Removed by a person at the service" };
+const hasFailed = (job) => job.stage === "failed" || job.stage === "abandoned";
+
+function stepName(number, job, row) {
+  if (number === PERSON && !row) return "Waits for a person";
+  if (number === DELIVERED && row) return WITHOUT_EXPORT[job.outcome] || STEPS[number][0];
+  if (number === FILED && row && !job.filed.length) return "Receipt filed, without its original";
+  if (number === FILED && hasFailed(job)) return "Original filed in failed/";
+  return STEPS[number][0];
+}
 
 function stepNote(number, job) {
   if (number === 0) return `${job.files === 1 ? "one file" : `${job.files} files`}, ${bytes(job.size_bytes)}`;
   if (number === 3 && job.task) return `task ${job.task.number || job.task.id}`;
-  if (number === 7 && job.exports) return job.exports.map(visible).join(", ");
-  if (number === 8) return (job.filed || []).map(visible).join(", ");
+  if (number === DELIVERED && job.exports) return job.exports.map(visible).join(", ");
+  if (number === FILED && !job.filed.length && !job.originals.some((original) => original.note)) return "originals of this folder are deleted once delivered";
+  if (number === FILED) return job.filed.map(visible).join(", ");
   return "";
 }
 
+const verification = (job, more) => safeLink(job.verification) && h("a", { href: safeLink(job.verification), target: "_blank", rel: "noopener noreferrer", ...more }, "Open verification");
+
 function story(job) {
-  const rows = job.history;
-  const latest = STEPS.map(([, proves]) => rows.findLast(proves));
-  const restart = rows.findLast((row) => ["retried", "reclaimed"].includes(row.event) && row.stage === "claimed");
-  const past = latest.map((row, number) => row && (!restart || number === 0 || row.version > restart.version) ? row : null);
-  const ended = job.stage === "done" || job.stage === "failed";
+  const past = pastSteps(job.history);
   const next = past.findLastIndex(Boolean) + 1;
-  return h("ol", { class: "story" }, STEPS.map(([name], number) => {
-    const row = past[number];
-    if (!row && number === 4 && (past[5] || !job.verification)) return null;
-    if (!row && ended) return null;
-    const current = !ended && number === next;
-    const bad = row && number === 8 && job.stage === "failed";
+  const ended = job.stage === "done" || job.stage === "failed";
+  const now = ended ? -1 : hasFailed(job) ? FILED : waits(job) ? PERSON : next === PERSON ? next + 1 : next;
+  return h("ol", { class: "story" }, STEPS.map((_, number) => {
+    const row = past[number], current = number === now;
+    const comes = number > now && number !== PERSON && !ended && !hasFailed(job);
+    if (!row && !current && !comes) return null;
+    const bad = row && number === FILED && hasFailed(job);
     return h("li", { class: bad ? "bad" : row ? "past" : current ? "now" : "" },
-      h("strong", {}, bad ? "Original filed in failed/" : name, current ? h("span", { class: "unseen" }, " (now)") : !row ? h("span", { class: "unseen" }, " (not yet)") : null),
+      h("strong", {}, stepName(number, job, row), current ? h("span", { class: "unseen" }, " (now)") : !row ? h("span", { class: "unseen" }, " (not yet)") : null),
       row ? moment(row.at) : h("span", { class: "quiet small" }, current ? "now" : "not yet"),
-      h("div", { class: "what" }, row ? stepNote(number, job) : current ? visible(job.waiting || "") : ""));
+      h("div", { class: "what" }, row ? stepNote(number, job) : current ? (number === PERSON && verification(job)) || visible(job.waiting || "") : ""));
   }));
 }
 
@@ -91,7 +122,7 @@ function copyButton(text) {
 
 async function download(job, number, name) {
   try {
-    const content = await (await request(`v1/export?job=${encodeURIComponent(job.job)}&number=${number}`)).blob();
+    const content = await (await request(`v1/export?job=${encodeURIComponent(job)}&number=${number}`)).blob();
     const link = h("a", { href: URL.createObjectURL(content), download: name.split("/").pop() });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
@@ -100,12 +131,17 @@ async function download(job, number, name) {
   }
 }
 
+const exportsOf = (job, title, paths) => [
+  paths.length ? h("h3", {}, title) : null,
+  paths.map((path, number) => h("p", { class: "buttons" }, h("span", { class: "mono" }, visible(path)), copyButton(path),
+    rights.exports ? h("button", { type: "button", "data-key": `get ${job} ${number}`, onclick: () => download(job, number, path) }, "Download") : null)),
+];
+
 function files(job) {
   const paths = job.paths || { originals: [], exports: [] };
   return [
-    paths.exports.length ? h("h3", {}, "Exports") : null,
-    paths.exports.map((path, number) => h("p", { class: "buttons" }, h("span", { class: "mono" }, visible(path)), copyButton(path),
-      rights.exports ? h("button", { type: "button", "data-key": `get ${number}`, onclick: () => download(job, number, path) }, "Download") : null)),
+    exportsOf(job.job, "Exports", paths.exports),
+    job.duplicate_of && exportsOf(job.duplicate_of.job, "Exports of the first job", paths.delivered_before || []),
     paths.originals.length ? h("h3", {}, paths.originals.length === 1 ? "Original" : "Originals") : null,
     paths.originals.map((path) => h("p", { class: "buttons" }, h("span", { class: "mono" }, visible(path)), copyButton(path))),
   ];
@@ -117,21 +153,35 @@ function detail(row) {
   return visible(text.length > 300 ? `${text.slice(0, 299)}…` : text);
 }
 
+const NOTES_SHOWN = 10;
+
+// What was noticed of the job and of its originals, and whose duplicate it is.
+function notes(job) {
+  const noticed = job.originals.filter((original) => original.note);
+  const all = [...(job.notes || []).map((note) => sentences(note)), ...noticed.map(({ name, note }) => job.files > 1 ? `${name}: ${sentences(note)}` : sentences(note))];
+  const first = job.duplicate_of;
+  return [
+    first && h("p", { class: "note" }, "Duplicate of ", h("a", { href: `#/job/${encodeURIComponent(first.job)}`, "data-key": "first" }, `job ${first.job}`),
+      first.exports.length ? `, which has delivered the same bytes: ${first.exports.map(visible).join(", ")}.` : ", which has delivered the same bytes."),
+    all.slice(0, NOTES_SHOWN).map((note) => h("p", { class: "note" }, visible(note))),
+    all.length > NOTES_SHOWN ? h("p", { class: "note" }, `And ${all.length - NOTES_SHOWN} more; the receipt has all of them.`) : null,
+  ];
+}
+
 function page(job) {
   const open = job.stage !== "done" && job.stage !== "failed";
-  const link = job.verification ? safeLink(job.verification) : null;
   const fact = (name, value) => (value ? [h("dt", {}, name), h("dd", {}, value)] : null);
   return [
     h("section", { id: "job" },
       h("header", {}, h("h1", {}, visible(job.file)), stageBadge(job)),
       job.stage !== "done" || job.hold ? h("p", {}, visible(why(job)), " ", fault(job)) : null,
       job.doubts ? h("p", { class: "note" }, `May have been paid for twice: ${job.doubts === 1 ? "once" : `${job.doubts} times`} nobody could tell whether the service had accepted it.`) : null,
-      (job.notes || []).map((note) => h("p", { class: "note" }, `${visible(note)}.`)),
+      notes(job),
       h("div", { class: "buttons" },
-        link ? h("a", { class: "button main", href: link, target: "_blank", rel: "noopener noreferrer" }, "Open verification") : null,
+        waits(job) ? verification(job, { class: "button main" }) : null,
         job.hold ? orderButton("release", job) : null,
         job.hold && job.stage === "submitting" && rights.acting ? h("button", { type: "button", "data-key": "task", onclick: () => releaseWithTask(job) }, "Name its task") : null,
-        job.stage === "failed" || job.stage === "abandoned" || (open && job.due && !job.hold) ? orderButton("retry", job, job.stage === "failed") : null,
+        hasFailed(job) || (open && job.due && !job.hold) ? orderButton("retry", job, job.stage === "failed") : null,
         open && !job.hold ? orderButton("hold", job, false) : null,
         orderButton("forget", job, false))),
     h("section", { id: "story" }, h("header", {}, h("h2", {}, "Its story"), h("span", { class: "quiet small" }, "taken in ", age(seconds(job.opened)), " ago")), story(job)),

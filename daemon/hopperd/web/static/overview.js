@@ -13,10 +13,15 @@ const FAULTS = { file: "the file", service: "the service", account: "the account
 
 export const jobLink = (job) => h("a", { href: `#/job/${encodeURIComponent(job.job)}`, "data-key": `link ${job.job}` }, visible(job.file));
 
+// The address may be empty: then the service has not told it.
+export const waits = (job) => job.stage === "submitted" && job.verification !== undefined;
+const isGivenUp = (job) => job.failure?.reason === "forgotten";
+
 export function stageBadge(job) {
   if (job.hold) return h("span", { class: "pill warn" }, "held");
+  if (isGivenUp(job)) return h("span", { class: "pill" }, "given up by a person");
   if (job.stage === "failed" || job.stage === "abandoned") return h("span", { class: "pill bad" }, "failed");
-  if (job.verification) return h("span", { class: "pill warn" }, "waits for a person");
+  if (waits(job)) return h("span", { class: "pill warn" }, "waits for a person");
   if (job.stage === "done") return h("span", { class: "pill good" }, job.outcome === "delivered" || !job.outcome ? "delivered" : job.outcome);
   if (job.stuck) return h("span", { class: "pill warn" }, "stuck");
   return h("span", { class: "pill" }, job.stage);
@@ -25,11 +30,11 @@ export function stageBadge(job) {
 export function why(job) {
   if (job.hold) return sentences(job.hold.what, job.hold.do);
   if (job.failure) return sentences(job.failure.what, job.failure.do);
-  if (job.verification) return "A person has to look at it at the service.";
+  if (waits(job)) return "A person has to look at it at the service.";
   return job.waiting || STAGES[job.stage] || job.stage;
 }
 
-export const fault = (job) => job.failure && FAULTS[job.failure.fault] ? h("span", { class: "quiet small" }, `Fault of ${FAULTS[job.failure.fault]} (${job.failure.reason})`) : null;
+export const fault = (job) => job.failure && FAULTS[job.failure.fault] && !isGivenUp(job) ? h("span", { class: "quiet small" }, `Fault of ${FAULTS[job.failure.fault]} (${job.failure.reason})`) : null;
 
 function need(kind, bad, title, text, since, buttons, extra) {
   return h("li", { class: bad && "bad" },
@@ -75,7 +80,7 @@ function needs(state) {
   for (const job of state.stuck)
     add(["stuck", job], () => need("Stuck", false, placed(job), sentences(STAGES[job.stage] || job.stage, job.waiting), at(job, state), orderButton("retry", job)));
   for (const job of state.failed)
-    add(["failed", job], () => need("Failed", true, placed(job), why(job), at(job, state), [orderButton("retry", job), orderButton("forget", job, false)], fault(job)));
+    add(["failed", job], () => need("Failed", true, placed(job), why(job), at(job, state), [orderButton("retry", job), orderButton("forget", job, false, true)], fault(job)));
   for (const { folder, left_alone } of state.folders)
     for (const left of left_alone || [])
       add(["left alone", folder, left], () => need("Left alone", false, [visible(left.file), h("span", { class: "quiet small" }, ` in ${folder}`)], `${left.what} (${left.reason})`, null, []));
@@ -105,8 +110,9 @@ function showNeeds(place, state) {
   put(head, found.length, () => [h("h2", {}, "Needs a person"), found.length ? h("span", { class: "pill warn" }, String(found.length)) : null]);
   list.hidden = !found.length;
   putList(list, found);
-  put(notes, [found.length, still(state.doubts), state.more_failed], () => [
-    found.length ? null : h("p", { class: "fine" }, "✓ Nothing. Everything moves by itself."),
+  put(notes, [found.length, still(state.doubts), state.failed.length, state.more_failed], () => [
+    found.length || state.more_failed ? null : h("p", { class: "fine" }, "✓ Nothing. Everything moves by itself."),
+    state.failed.length ? h("p", { class: "small quiet" }, "What failed stands here until it is tried again or forgotten. Forget it once its invoice went through another time: the original stays in failed/.") : null,
     doubtsNote(state.doubts),
     state.more_failed ? h("p", { class: "small" }, h("a", { href: "#/list/failed", "data-key": "all failed" }, "All failed jobs")) : null,
   ]);
