@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -108,7 +109,7 @@ def _homeless(settings: Settings) -> list[str]:
         ]
 
     try:
-        return asyncio.run(told()) if settings.state.is_dir() else []
+        return asyncio.run(told()) if os.path.isdir(settings.state) else []
     except HopperdError:  # no ledger yet, or one that does not open: that is for `run` and `fsck` to say
         return []
 

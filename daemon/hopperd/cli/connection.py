@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import json
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
@@ -15,7 +16,9 @@ from urllib.parse import urlencode
 
 import typer
 
+from hopperd.cli.owner import root_warning
 from hopperd.errors import HopperdError, LedgerError, LedgerInUse, NotRunning
+from hopperd.ledger.state import may_use
 from hopperd.settings import Settings, load
 from hopperd.web.control_socket import SOCKET_NAME, connected, is_answered
 
@@ -174,11 +177,12 @@ async def counter(settings: Settings) -> AsyncIterator[Counter]:
     """
     deadline = time.monotonic() + START_OR_STOP_SECONDS
     while True:
-        if settings.state.is_dir() and is_answered(settings.state):
+        if is_answered(settings.state):
             yield _OverSocket(settings.state)
             return
         try:
             speak_of_trouble_only()
+            may_use(os.fspath(settings.state))
             store = await asyncio.to_thread(_open_ledger, settings)
             break
         except LedgerInUse:
@@ -224,6 +228,9 @@ def _at_the_ledger(store: Any, settings: Settings) -> Counter:
     clock, policies = WallClock(), policies_of(settings)
 
     async def fsck(repair: bool) -> dict[str, Any]:
+        if repair:
+            for warning in root_warning(settings):
+                print(f"hopperd: note: {warning}", file=sys.stderr)
         threads = FileThreads([folder.name for folder in settings.folders])
         try:
             return await audit_of(settings, store, clock, policies, threads.of).run(repair=repair)

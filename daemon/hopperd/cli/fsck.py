@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hopperd.cli.connection import AsJson, ConfigFile, ask, speak_of_trouble_only
+from hopperd.cli.owner import given_to_owner
 from hopperd.cli.reading import print_json
 from hopperd.cli.terminal import note
 from hopperd.errors import ConfigurationError, ExitCode, LedgerError, LedgerInUse
@@ -72,7 +73,8 @@ def _rebuild(config: Any, as_json: bool) -> int:
     speak_of_trouble_only()
     settings = load(config, need_tokens=False)
     try:
-        made = asyncio.run(rebuild(settings, WallClock(), policies_of(settings)))
+        with given_to_owner(settings):
+            made = asyncio.run(rebuild(settings, WallClock(), policies_of(settings)))
     except LedgerInUse as error:
         raise LedgerInUse(f"{error} A ledger is made anew only while no hopperd runs.") from None
     except (FolderTrouble, LedgerTrouble) as trouble:

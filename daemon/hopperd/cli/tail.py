@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ import typer
 from hopperd.cli.connection import AsJson, ConfigFile, daemon_session, speak_of_trouble_only
 from hopperd.cli.terminal import note
 from hopperd.errors import NotRunning
+from hopperd.ledger.state import may_use
 from hopperd.settings import load
 
 
@@ -54,6 +56,7 @@ async def _events(state: Path) -> AsyncIterator[tuple[str, dict[str, Any]]]:
                     elif text.startswith("data: "):
                         yield kind, json.loads(text.removeprefix("data: "))
     except (ClientError, OSError, TimeoutError) as error:
+        may_use(os.fspath(state))
         raise NotRunning("no daemon answers: `hopperd run` starts one, and only a running one has events.") from error
     raise NotRunning("the daemon ended.")
 
