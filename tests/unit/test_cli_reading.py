@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hopperd.cli import reading
+from hopperd.cli.terminal import typed
+from tests.support.line import hopperd
 
 
 def held(number: int) -> dict[str, Any]:
@@ -47,3 +51,30 @@ def test_only_the_first_ten_are_named_and_the_rest_counted(capsys: pytest.Captur
 )
 def test_a_history_row_says_what_a_person_can_use(detail: dict[str, Any], said: str) -> None:
     assert reading._detail(detail) == said
+
+
+def test_a_newline_in_a_name_or_a_reason_forges_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    job = held(1) | {"file": "a\nhopperd is running; 0 open jobs.pdf"}
+    job["hold"]["what"] = "why\nnot"
+    reading._show_jobs("Held:", [job], 1, "hopperd list --held")
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("argument", "named"),
+    [
+        ("a.pdf", "a.pdf"),
+        ("🧾", "🧾"),
+        (b"\xf0\x9f\xa7\xbe".decode("ascii", "surrogateescape"), "🧾"),  # what Python makes of it with LC_ALL=C
+        ("lat\udce9 %.pdf", "lat%E9 %25.pdf"),
+    ],
+)
+def test_a_name_is_what_its_bytes_are_whatever_the_locale(argument: str, named: str) -> None:
+    assert typed(argument) == named
+
+
+def test_output_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        told = hopperd("config", stdout=full, stderr=subprocess.PIPE, capture_output=False)
+    assert told.returncode == 1
+    assert told.stderr == "hopperd: the output cannot be written: No space left on device.\n"

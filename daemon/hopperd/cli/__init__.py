@@ -5,6 +5,7 @@ An operating error is printed as its sentence, without a traceback, and ends wit
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import re
@@ -65,6 +66,9 @@ HELP = {
     "sandbox": "The service's twin, as a server of its own.",
     "install-service": "Install the systemd service: unit, user, folders, a first configuration.",
 }
+
+
+OF_OUTPUT = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class Lazy(TyperGroup):
@@ -138,6 +142,7 @@ def run(arguments: Sequence[str]) -> int:
         ended = typer.main.get_command(app).main(
             args=list(arguments) or ["--help"], prog_name="hopperd", standalone_mode=False
         )
+        sys.stdout.flush()
     except (typer.Abort, KeyboardInterrupt):
         print("hopperd: stopped", file=sys.stderr)
         return 130
@@ -145,10 +150,14 @@ def run(arguments: Sequence[str]) -> int:
         show = getattr(mistake, "show", None)
         show() if show is not None else print(f"hopperd: {mistake}", file=sys.stderr)
         return ExitCode.CONFIGURATION
-    except BrokenPipeError:
-        # Whoever read our output has seen enough.
+    except OSError as error:
+        if error.errno not in OF_OUTPUT or error.filename is not None:
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.FINE
+        if isinstance(error, BrokenPipeError):
+            return ExitCode.FINE  # whoever read our output has seen enough
+        print(f"hopperd: the output cannot be written: {error.strerror}.", file=sys.stderr)
+        return ExitCode.WORK_FAILED
     except HopperdError as error:
         print(f"hopperd: {error}", file=sys.stderr)
         return error.exit_code

@@ -247,7 +247,7 @@ sweep_seconds = 5
         widest = sum(max(len(row[place]) for row in rows) + 2 for place in range(3)) if rows else 0
         if console().is_terminal and widest > console().width:
             for original, took, export in rows:
-                note(f"{original}  ({took} s)\n  {export}")
+                note(f"{original}  ({took} s)", f"  {export}")
         else:
             plain_table(["original", "seconds", "export"], rows)
         delivered = sum(1 for job in jobs if job.get("outcome") == "delivered")

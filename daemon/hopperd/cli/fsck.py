@@ -40,7 +40,7 @@ def _tell(report: dict[str, Any], repair: bool) -> None:
     for done in report["did"]:
         note(f"repaired: {done['folder']} {done['job']} {done['file'] or ''}: {done['what']}")
     for finding in report["findings"]:
-        note(f"{finding['kind']}: {_whose(finding)}{finding['what']}.\n  {finding['do']}")
+        note(f"{finding['kind']}: {_whose(finding)}{finding['what']}.", f"  {finding['do']}")
     for remark in report["remarks"]:
         note(f"note: {_whose(remark)}{remark['what']}. {remark['do']}")
     left = report["disagreements"] - len(report["findings"])

@@ -278,7 +278,7 @@ region = {json.dumps(region)}
 
 def _show(one: Planned) -> None:
     note(f"--- {one.path} (mode {one.mode:04o}{', kept if it is there' if one.keep else ''})")
-    note("[secret]" if one.secret else one.text)
+    note(*(["[secret]"] if one.secret else one.text.split("\n")))
 
 
 def _write(root: Path, one: Planned) -> str:

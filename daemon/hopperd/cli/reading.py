@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from hopperd.cli.connection import AsJson, ConfigFile, ask
-from hopperd.cli.terminal import age, console, note, plain_table
+from hopperd.cli.terminal import age, console, note, plain_table, typed
 from hopperd.errors import ConfigurationError
 from hopperd.pipeline.job import Stage
 
@@ -178,12 +178,12 @@ def list_(
             raise ConfigurationError([f"--stage {name} is no stage; there are: {', '.join(Stage)}"])
     wanted = {
         "stage": ",".join(stage or ()),
-        "folder": folder or "",
+        "folder": typed(folder or ""),
         "opened_before": str(_since(age_)) if age_ else "",
         "failed": "1" if failed else "",
         "held": "1" if held else "",
         "doubts": "1" if doubts else "",
-        "text": text or "",
+        "text": typed(text or ""),
     }
     query = {name: value for name, value in wanted.items() if value}
     jobs: list[dict[str, Any]] = []
@@ -233,7 +233,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """One job's whole history."""
-    story = ask(config, lambda counter: counter.story(name))
+    story = ask(config, lambda counter: counter.story(typed(name)))
     if as_json:
         print_json(story)
         return
@@ -251,7 +251,7 @@ def _show_story(story: dict[str, Any]) -> None:
     note(f"Job {story['job']}: {story['folder']}/{story['file']}, {story['stage']}, {age(story['age_seconds'])} old.")
     for trouble in ("hold", "failure"):
         if story.get(trouble):
-            note(f"{story[trouble]['reason']}: {story[trouble]['what']}\n  {story[trouble]['do']}")
+            note(f"{story[trouble]['reason']}: {story[trouble]['what']}", f"  {story[trouble]['do']}")
     if story.get("node"):
         note(f"Node {story['node']} carries it.")
     if story.get("waiting"):

@@ -8,7 +8,7 @@ import typer
 
 from hopperd.cli.connection import AsJson, ConfigFile, ask
 from hopperd.cli.reading import print_json
-from hopperd.cli.terminal import note
+from hopperd.cli.terminal import note, typed
 from hopperd.errors import ConfigurationError, ExitCode
 from hopperd.settings import load
 
@@ -68,7 +68,8 @@ def forget(
 def _order(name: str, jobs: list[str] | None, config: Any, as_json: bool, **more: Any) -> int:
     if not jobs and not more.get("failed") and not more.get("folder"):
         raise ConfigurationError([f"hopperd {name} needs a job id, a file name, --failed or --folder"])
-    body = {"order": name, "jobs": jobs or [], **more}
+    words = {key: typed(value) if isinstance(value, str) else value for key, value in more.items()}
+    body = {"order": name, "jobs": [typed(job) for job in jobs or ()], **words}
     answer = ask(config, lambda counter: counter.order(body))
     if as_json:
         print_json(answer)
@@ -97,7 +98,7 @@ def pause(
 ) -> None:
     """Pause an account (no request leaves) or a folder (nothing is taken in, its jobs stand still)."""
     which = _kind(name, kind, config)
-    answer = ask(config, lambda counter: counter.pause(which, name, why))
+    answer = ask(config, lambda counter: counter.pause(which, name, typed(why)))
     print_json(answer) if as_json else note(f"The {which} {name} is paused; hopperd resume {name} ends that.")
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from hopperd.pipeline.naming import printable
+from hopperd.pipeline.naming import printable, shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,10 +21,19 @@ def console() -> Console:
     return Console(highlight=False, markup=False, soft_wrap=True)
 
 
-def note(line: str) -> None:
-    """One line for a person. Control characters in a file's name or a service's text are shown, not sent."""
-    text = "\n".join(printable(part) for part in line.split("\n"))
-    sys.stdout.write(_writable(text) + "\n")
+def note(*lines: str) -> None:
+    """Lines for a person. Control characters in a file's name or a service's text are shown, not sent: none of them
+    begins a line that could be taken for one of ours."""
+    for line in lines:
+        sys.stdout.write(_writable(printable(line)) + "\n")
+
+
+def typed(text: str) -> str:
+    """A name or a reason from the command line, as names are shown: its bytes count, whatever the locale made of them.
+
+    Where they are no UTF-8 they are percent-encoded, as in lists and in JSON.
+    """
+    return shown(os.fsencode(text))
 
 
 def _writable(text: str) -> str:
