@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hopperd.cli.connection import AsJson, ConfigFile, ask
+from hopperd.cli.connection import AsJson, ConfigFile, Counter, ask, check_folder
 from hopperd.cli.terminal import age, console, note, plain_table, typed
 from hopperd.errors import ConfigurationError
 from hopperd.pipeline.job import Stage
@@ -186,18 +186,26 @@ def list_(
         "text": typed(text or ""),
     }
     query = {name: value for name, value in wanted.items() if value}
-    jobs: list[dict[str, Any]] = []
-    before: str | None = None
-    while len(jobs) < limit:
-        page = {**query, "limit": str(min(500, limit - len(jobs)))} | ({"before": before} if before else {})
-        answer = ask(config, lambda counter, page=page: counter.jobs(page))  # type: ignore[misc]
-        jobs += answer["jobs"]
-        before = answer["next"]
-        if before is None:
-            break
+
+    async def all_pages(counter: Counter) -> dict[str, Any]:
+        jobs: list[dict[str, Any]] = []
+        before: str | None = None
+        while len(jobs) < limit:
+            page = {**query, "limit": str(min(500, limit - len(jobs)))} | ({"before": before} if before else {})
+            answer = await counter.jobs(page)
+            jobs += answer["jobs"]
+            before = answer["next"]
+            if before is None:
+                break
+        if folder and not jobs:
+            await check_folder(counter, folder)
+        return {"jobs": jobs, "next": before}
+
+    found = ask(config, all_pages)
     if as_json:
-        print_json({"jobs": jobs, "next": before})
+        print_json(found)
         return
+    jobs = found["jobs"]
     if not jobs:
         note("No such jobs.")
         return
@@ -215,7 +223,7 @@ def list_(
             for job in jobs
         ],
     )
-    if before is not None:
+    if found["next"] is not None:
         note(f"There are more; --limit {limit * 10} shows them.")
 
 
