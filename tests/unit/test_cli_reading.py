@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hopperd import cli
 from hopperd.cli import reading
 from hopperd.cli.terminal import typed
 from tests.support.line import hopperd
@@ -78,3 +80,20 @@ def test_output_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
         told = hopperd("config", stdout=full, stderr=subprocess.PIPE, capture_output=False)
     assert told.returncode == 1
     assert told.stderr == "hopperd: the output cannot be written: No space left on device.\n"
+
+
+def test_whoever_asks_for_json_gets_json_where_nothing_can_be_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "hopperd.toml"
+    config.write_text(f'state = "{tmp_path}/state"\n[accounts.main]\nlocation = "us"\napplication_id = "a"\n')
+    config.write_text(config.read_text() + '[[folders]]\nname = "us"\npath = "us"\naccount = "main"\nregion = "US"\n')
+    assert cli.run(["status", "--json", "--config", str(config)]) == 3
+    told = json.loads(capsys.readouterr().out)
+    assert told["exit_code"] == 3
+    assert "there is no ledger" in told["error"]
+    config.write_text(config.read_text().replace('"US"', '"XX"'))
+    assert cli.run(["check", "--json", "--config", str(config)]) == 2
+    told = json.loads(capsys.readouterr().out)
+    assert (told["configuration"], told["fine"], told["remarks"]) == (str(config), False, [])
+    assert any("region" in problem for problem in told["problems"])

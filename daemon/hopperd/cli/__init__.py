@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import json
 import os
 import re
 import sys
@@ -139,17 +140,8 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command; the exit code is the answer. Never a traceback for an operating error."""
     completion.listen()
     try:
-        ended = typer.main.get_command(app).main(
-            args=list(arguments) or ["--help"], prog_name="hopperd", standalone_mode=False
-        )
+        code = _ended(arguments)
         sys.stdout.flush()
-    except (typer.Abort, KeyboardInterrupt):
-        print("hopperd: stopped", file=sys.stderr)
-        return 130
-    except typer.TyperException as mistake:
-        show = getattr(mistake, "show", None)
-        show() if show is not None else print(f"hopperd: {mistake}", file=sys.stderr)
-        return ExitCode.CONFIGURATION
     except OSError as error:
         if error.errno not in OF_OUTPUT or error.filename is not None:
             raise
@@ -158,7 +150,24 @@ def run(arguments: Sequence[str]) -> int:
             return ExitCode.FINE  # whoever read our output has seen enough
         print(f"hopperd: the output cannot be written: {error.strerror}.", file=sys.stderr)
         return ExitCode.WORK_FAILED
+    return code
+
+
+def _ended(arguments: Sequence[str]) -> int:
+    try:
+        ended = typer.main.get_command(app).main(
+            args=list(arguments) or ["--help"], prog_name="hopperd", standalone_mode=False
+        )
+    except (typer.Abort, KeyboardInterrupt):
+        print("hopperd: stopped", file=sys.stderr)
+        return 130
+    except typer.TyperException as mistake:
+        show = getattr(mistake, "show", None)
+        show() if show is not None else print(f"hopperd: {mistake}", file=sys.stderr)
+        return ExitCode.CONFIGURATION
     except HopperdError as error:
         print(f"hopperd: {error}", file=sys.stderr)
+        if "--json" in arguments:  # whoever reads JSON gets JSON
+            print(json.dumps({"error": str(error), "exit_code": error.exit_code}))
         return error.exit_code
     return ended if isinstance(ended, int) else ExitCode.FINE

@@ -10,7 +10,7 @@ import typer
 
 from hopperd.cli.connection import AsJson, ConfigFile, speak_of_trouble_only
 from hopperd.cli.terminal import note
-from hopperd.errors import ExitCode
+from hopperd.errors import ConfigurationError, ExitCode
 from hopperd.settings import Settings
 
 
@@ -25,7 +25,13 @@ def check(
     from hopperd.settings import load
 
     speak_of_trouble_only()
-    settings = load(config)
+    try:
+        settings = load(config)
+    except ConfigurationError as mistakes:
+        if not as_json:
+            raise
+        _print_json(mistakes.source, mistakes.exit_code, list(mistakes.problems), [])
+        return mistakes.exit_code
     problems, remarks = _folders(settings)
     remarks = [*settings.warnings, *remarks, *_homeless(settings)]
     refused: list[str] = []
@@ -36,16 +42,7 @@ def check(
         refused, unreachable = asyncio.run(_accounts(settings))
     code = _code(problems, refused, unreachable)
     if as_json:
-        from hopperd.cli.reading import print_json
-
-        print_json(
-            {
-                "configuration": str(settings.path),
-                "fine": code == ExitCode.FINE,
-                "problems": [*problems, *refused, *unreachable],
-                "remarks": remarks,
-            }
-        )
+        _print_json(str(settings.path), code, [*problems, *refused, *unreachable], remarks)
         return code
     for remark in remarks:
         note(f"note: {remark}")
@@ -56,6 +53,13 @@ def check(
         tried = "; the service takes the credentials" if online else ""
         note(f"{settings.path} is fine. Folders: {names}{tried}.")
     return code
+
+
+def _print_json(configuration: str | None, code: ExitCode, problems: list[str], remarks: list[str]) -> None:
+    from hopperd.cli.reading import print_json
+
+    fine = code == ExitCode.FINE
+    print_json({"configuration": configuration, "fine": fine, "problems": problems, "remarks": remarks})
 
 
 def _code(problems: list[str], refused: list[str], unreachable: list[str]) -> ExitCode:
