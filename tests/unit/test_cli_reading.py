@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hopperd import cli
-from hopperd.cli import reading
+from hopperd.cli import reading, terminal
 from hopperd.cli.terminal import typed
 from tests.support.line import hopperd
 
@@ -97,3 +97,18 @@ def test_whoever_asks_for_json_gets_json_where_nothing_can_be_told(
     told = json.loads(capsys.readouterr().out)
     assert (told["configuration"], told["fine"], told["remarks"]) == (str(config), False, [])
     assert any("region" in problem for problem in told["problems"])
+
+
+def test_one_long_name_makes_no_row_wider_than_the_terminal() -> None:
+    rows = [["job", "file", "why"], ["1" * 18, "a" * 251 + ".pdf", "wrong-type: " * 9], ["2" * 18, "b.pdf", ""]]
+    fitting = terminal.fitted(rows, 100)
+    assert max(len(row[1]) for row in fitting) == 100 - 18 - 30 - 4
+    assert fitting[1][1].endswith("a.pdf")
+    assert [fitting[1][0], fitting[1][2], fitting[2]] == [rows[1][0], rows[1][2], rows[2]], "the others stay whole"
+    assert terminal.fitted(rows, 500) == rows
+
+
+def test_the_watched_status_shows_its_beginning() -> None:
+    assert terminal.how_many_fit(["headline", "x" * 80, "y" * 81, "z"], 80, 4) == 3
+    assert terminal.how_many_fit(["headline", "", "y" * 161], 80, 4) == 2
+    assert terminal.how_many_fit(["a", "b"], 80, 24) == 2

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 import time
 from typing import Annotated, Any
 
 import typer
 
 from hopperd.cli.connection import AsJson, ConfigFile, Counter, ask, check_folder
-from hopperd.cli.terminal import age, console, note, plain_table, typed
+from hopperd.cli.terminal import Screen, age, console, note, plain_table, short, typed
 from hopperd.errors import ConfigurationError
 from hopperd.pipeline.job import Stage
 
@@ -33,9 +35,13 @@ def status(
     try:
         while True:
             document = ask(config, lambda counter: counter.status())
-            if console().is_terminal:
-                console().clear()
-            _show_status(document, as_json)
+            if console().is_terminal and not as_json:
+                with contextlib.redirect_stdout(Screen()) as screen:
+                    _show_status(document, as_json)
+                screen.show()
+            else:
+                _show_status(document, as_json)
+                sys.stdout.flush()
             time.sleep(2)
     except KeyboardInterrupt:
         return
@@ -89,7 +95,7 @@ def _show_jobs(title: str, jobs: list[dict[str, Any]], count: int, more: str) ->
         note(title)
     for job in jobs[:LISTED]:
         since = job["age_seconds"] if job.get("hold") or job.get("verification") else job["in_stage_seconds"]
-        note(f"  {job['job']}  {age(since)}  {job['folder']}/{job['file']}: {_what_keeps(job)}")
+        note(f"  {job['job']}  {age(since)}  {job['folder']}/{short(job['file'])}: {_what_keeps(job)}")
     left = max(count, len(jobs)) - LISTED
     if left > 0:
         note(f"  ... and {left} more: {more}")
