@@ -253,7 +253,7 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(tmp_path: Path, running
             assert why in told.stdout
             assert "Traceback" not in told.stderr
         assert "no such job" in line.command("hold", "nowhere.pdf").stdout
-        assert line.command("hold").returncode == 2
+        assert "needs a job id, a file name or --folder" in line.command("hold").stderr
         assert line.command("release", "--task", "t1").returncode == 2
         assert line.json("list")["jobs"][0]["stage"] == "done"
         assert os.path.exists(tmp_path / "out" / "a.xlsx")

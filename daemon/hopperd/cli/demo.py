@@ -23,7 +23,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from hopperd.cli.terminal import age, console, note, plain_table
+from hopperd.cli.terminal import age, console, counted, note, plain_table
 from hopperd.errors import ConfigurationError, ExitCode, WorkFailed
 from hopperd.pipeline.job import Stage, new_job_id
 from hopperd.pipeline.naming import numbered, printable, split_path
@@ -89,7 +89,8 @@ class _Demo:
             _put_in(aside, os.fsencode(path.relative_to(aside)), self._root / "in")
         if stay:
             note(f"The page: {await self._page()}")
-        note(f"Put {len(made)} files in. Watch them go through:")
+        them = "it" if len(made) == 1 else "them"
+        note(f"Put {counted(len(made), 'file')} in. Watch {them} go through:")
         jobs = await self._watch(len(made))
         self._table(jobs, time.time() - put_in_at)
         if stay:

@@ -9,7 +9,7 @@ import typer
 from hopperd.cli.connection import AsJson, ConfigFile, ask, speak_of_trouble_only
 from hopperd.cli.owner import given_to_owner
 from hopperd.cli.reading import print_json
-from hopperd.cli.terminal import note
+from hopperd.cli.terminal import counted, note
 from hopperd.errors import ConfigurationError, ExitCode, LedgerError, LedgerInUse
 from hopperd.settings import load
 
@@ -47,13 +47,14 @@ def _tell(report: dict[str, Any], repair: bool) -> None:
     if left > 0:
         note(f"... and {left} more.")
     looked = report["looked_at"]
-    seen = f"{looked['jobs']} jobs, {looked['files']} files in {looked['folders']} folders"
+    places = counted(looked["folders"], "folder")
+    seen = f"{counted(looked['jobs'], 'job')}, {counted(looked['files'], 'file')} in {places}"
     if report["agrees"]:
         note(f"Ledger and disk agree ({seen}).")
         return
     mendable = sum(finding["repairable"] for finding in report["findings"])
     count = report["disagreements"]
-    note(f"{count} {'disagreement' if count == 1 else 'disagreements'} ({seen}).")
+    note(f"{counted(count, 'disagreement')} ({seen}).")
     if mendable and not repair:
         note(f"`hopperd fsck --repair` heals {mendable} of them.")
 
@@ -107,7 +108,8 @@ def _tell_rebuilt(made: Rebuilt) -> None:
         note(f"The old one lies in {path}.")
     for name, filled in made.folders.items():
         staged = f", {filled.from_staging} of them with their exports in staging" if filled.from_staging else ""
-        note(f"{name}: {filled.finished} finished jobs from their receipts, {filled.held} held from work/{staged}.")
+        finished = counted(filled.finished, "finished job")
+        note(f"{name}: {finished} from their receipts, {filled.held} held from work/{staged}.")
         for remark in filled.remarks[:100]:
             note(f"  {remark}")
         if len(filled.remarks) > 100:

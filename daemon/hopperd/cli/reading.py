@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from hopperd.cli.connection import AsJson, ConfigFile, Counter, ask, check_folder
-from hopperd.cli.terminal import Screen, age, console, note, plain_table, short, typed
+from hopperd.cli.terminal import Screen, age, console, counted, note, plain_table, short, typed
 from hopperd.errors import ConfigurationError
 from hopperd.pipeline.job import Stage
 
@@ -52,7 +52,7 @@ def _show_status(document: dict[str, Any], as_json: bool) -> None:
         print_json(document)
         return
     running = "running" if document["running"] else "not running"
-    note(f"hopperd {document['version']} is {running}; {document['open']} open jobs.")
+    note(f"hopperd {document['version']} is {running}; {counted(document['open'], 'open job')}.")
     backlog = document["backlog"]
     if backlog:
         rows = [
@@ -69,7 +69,8 @@ def _show_status(document: dict[str, Any], as_json: bool) -> None:
     for line in document["folders"]:
         waiting = line.get("waiting_files", 0)
         if waiting:
-            note(f"Folder {line['folder']}: {waiting} files wait in {line['in']}.")
+            wait = "waits" if waiting == 1 else "wait"
+            note(f"Folder {line['folder']}: {counted(waiting, 'file')} {wait} in {line['in']}.")
         if line["paused"]:
             note(f"Folder {line['folder']} is paused: {_sentences(line['paused'])}")
         if line.get("trouble"):
@@ -115,7 +116,7 @@ def _show_nodes(nodes: list[dict[str, Any]]) -> None:
         what = f"Node {line['node']} (hopperd {line['version']}): "
         match line["state"]:
             case "working":
-                note(f"{what}carries {line['carries']} jobs, seen {age(line['seen_seconds'])} ago.")
+                note(f"{what}carries {counted(line['carries'], 'job')}, seen {age(line['seen_seconds'])} ago.")
             case "gone":
                 note(f"{what}gone, last seen {age(line['seen_seconds'])} ago; the others go on with its jobs.")
 
@@ -128,9 +129,10 @@ def _sentences(trouble: dict[str, Any]) -> str:
 def _show_doubts(doubts: dict[str, Any]) -> None:
     paid, delivered = doubts["open"] + doubts["finished"], doubts["perhaps_delivered_twice"]
     if paid:
-        note(f"{paid} jobs may have been paid for twice, {doubts['open']} of them open (hopperd list --doubts).")
+        jobs = counted(paid, "job")
+        note(f"{jobs} may have been paid for twice, {doubts['open']} of them open (hopperd list --doubts).")
     if delivered:
-        note(f"{delivered} jobs may have been delivered twice (hopperd list --doubts).")
+        note(f"{counted(delivered, 'job')} may have been delivered twice (hopperd list --doubts).")
 
 
 def _show_letters(letters: list[dict[str, Any]]) -> None:
@@ -262,14 +264,15 @@ def show(
 
 
 def _show_story(story: dict[str, Any]) -> None:
-    note(f"Job {story['job']}: {story['folder']}/{story['file']}, {story['stage']}, {age(story['age_seconds'])} old.")
+    stage = story["stage"] + (", held" if story.get("hold") else "")
+    note(f"Job {story['job']}: {story['folder']}/{story['file']}, {stage}, {age(story['age_seconds'])} old.")
     for trouble in ("hold", "failure"):
         if story.get(trouble):
             note(f"{story[trouble]['reason']}: {story[trouble]['what']}", f"  {story[trouble]['do']}")
     if story.get("node"):
         note(f"Node {story['node']} carries it.")
     if story.get("waiting"):
-        note(f"Waits: {story['waiting']}")
+        note(f"Waits: {story['waiting'].removeprefix('waits ')}")
     if story.get("task"):
         note(f"Task {story['task']['number'] or story['task']['id']} at the service.")
     for remark in story.get("notes", ()):

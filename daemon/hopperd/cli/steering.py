@@ -66,7 +66,10 @@ def forget(
 
 def _order(name: str, jobs: list[str] | None, config: Any, as_json: bool, **more: Any) -> int:
     if not jobs and not more.get("failed") and not more.get("folder"):
-        raise ConfigurationError([f"hopperd {name} needs a job id, a file name, --failed or --folder"])
+        ways = (
+            "a job id, a file name, --failed or --folder" if "failed" in more else "a job id, a file name or --folder"
+        )
+        raise ConfigurationError([f"hopperd {name} needs {ways}"])
     words = {key: typed(value) if isinstance(value, str) else value for key, value in more.items()}
     body = {"order": name, "jobs": [typed(job) for job in jobs or ()], **words}
     answer = ask(config, lambda counter: counter.order(body))
@@ -76,7 +79,8 @@ def _order(name: str, jobs: list[str] | None, config: Any, as_json: bool, **more
         for line in answer["did"]:
             note(f"{line['job']}  {line['file']}: {line['what']}")
         for line in answer["refused"]:
-            note(f"{line['job'] or 'not done'}  {line['file']}: not done, {line['why']}")
+            job = f"{line['job']}  " if line["job"] else ""
+            note(f"{job}{line['file']}: not done, {line['why']}")
         if not answer["did"] and not answer["refused"]:
             note("No job matches; nothing was done.")
     return ExitCode.WORK_FAILED if answer["refused"] else ExitCode.FINE

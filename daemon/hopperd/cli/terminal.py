@@ -47,6 +47,11 @@ def _writable(text: str) -> str:
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
+def counted(number: int, what: str) -> str:
+    """`1 job`, `2 jobs`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def age(seconds: float) -> str:
     """Seconds as a person reads them: 42s, 7m, 3h, 5d."""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
