@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -112,3 +113,9 @@ def test_the_watched_status_shows_its_beginning() -> None:
     assert terminal.how_many_fit(["headline", "x" * 80, "y" * 81, "z"], 80, 4) == 3
     assert terminal.how_many_fit(["headline", "", "y" * 161], 80, 4) == 2
     assert terminal.how_many_fit(["a", "b"], 80, 24) == 2
+
+
+def test_help_calls_values_by_names_and_not_by_types_of_python(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in cli.COMMANDS:
+        cli.run([command, "--help"])
+        assert not re.search(r"<\w|list\[|\{", capsys.readouterr().out), command

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from hopperd.cli import completion
+from hopperd.cli import completion, helping
 from hopperd.errors import ExitCode, HopperdError
 
 # Command → module. A command's function has the command's name, dashes as underscores.
@@ -85,7 +85,7 @@ class Lazy(TyperGroup):
         function = getattr(module, cmd_name.replace("-", "_"), None) or getattr(module, f"{cmd_name}_")
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
         app.command(cmd_name, help=(function.__doc__ or HELP[cmd_name]).strip())(function)
-        return typer.main.get_command(app)
+        return helping.named(typer.main.get_command(app))
 
     def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # as above
         width = max(map(len, COMMANDS))
@@ -162,6 +162,8 @@ def _ended(arguments: Sequence[str]) -> int:
         print("hopperd: stopped", file=sys.stderr)
         return 130
     except typer.TyperException as mistake:
+        if isinstance(said := getattr(mistake, "message", None), str):
+            mistake.message = said.replace("Value error, ", "")  # pydantic's own words
         show = getattr(mistake, "show", None)
         show() if show is not None else print(f"hopperd: {mistake}", file=sys.stderr)
         return ExitCode.CONFIGURATION
