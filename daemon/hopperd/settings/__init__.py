@@ -5,7 +5,7 @@ come from, `overlaps` which paths must not meet, `loading` joins them, `reload` 
 `reference` prints what can be set. No secret ever stands in a file of ours, a log or the text of an error.
 """
 
-from hopperd.settings.loading import DEFAULT_PLACES, load, state_folder
+from hopperd.settings.loading import DEFAULT_PLACES, load, mistakes_of, state_folder
 from hopperd.settings.models import (
     Account,
     Folder,
@@ -32,6 +32,7 @@ __all__ = [
     "WebSettings",
     "changes",
     "load",
+    "mistakes_of",
     "reference_text",
     "reloaded",
     "schema",

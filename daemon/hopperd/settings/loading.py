@@ -44,6 +44,15 @@ def state_folder(path: Path | None, environ: Mapping[str, str] = os.environ) -> 
         return None
 
 
+def mistakes_of(text: str, file: Path) -> list[str]:
+    """Of a configuration that is not written yet, as if it stood in `file`; tokens are no matter."""
+    try:
+        _Loading(file, tomllib.loads(text), {}, need_tokens=False).settings()
+    except ConfigurationError as error:
+        return list(error.problems)
+    return []
+
+
 def _find(path: Path | None) -> Path:
     if path is not None:
         return path
