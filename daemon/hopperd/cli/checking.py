@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Annotated, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hopperd.cli.connection import AsJson, ConfigFile, speak_of_trouble_only
 from hopperd.cli.terminal import note
 from hopperd.errors import ConfigurationError, ExitCode
-from hopperd.settings import Settings
+from hopperd.settings import Folder, Settings
+
+if TYPE_CHECKING:
+    from hopperd.grounds import Ground
 
 
 def check(
@@ -71,21 +75,43 @@ def _code(problems: list[str], refused: list[str], unreachable: list[str]) -> Ex
 
 
 def _folders(settings: Settings) -> tuple[list[str], list[str]]:
-    """Problems and remarks of every folder and of the state folder, each tried with a real file, all at once."""
+    """Problems and remarks of every folder, each tried with a real file, all at once."""
     from hopperd.folders.answers import PATIENCE_SECONDS, asked_at_once, silence
     from hopperd.grounds import Grounds
 
     problems: list[str] = []
     remarks: list[str] = []
     grounds = {folder.name: Grounds(settings.state).of(folder, None) for folder in settings.folders}
-    tried = asked_at_once({name: ground.probe for name, ground in grounds.items()}, PATIENCE_SECONDS)
-    for name, found in tried.items():
+    asked = {one.name: partial(_tried, grounds[one.name], one, settings.free_space_bytes) for one in settings.folders}
+    for name, found in asked_at_once(asked, PATIENCE_SECONDS).items():
         if found is None:
             problems.append(f"folder {name}: {silence(grounds[name].root, PATIENCE_SECONDS)}")
             continue
-        problems += [f"folder {name}: {problem}" for problem in found.problems]
-        remarks += [f"folder {name}: {remark}" for remark in found.remarks]
-    return problems, remarks
+        problems += [f"folder {name}: {problem}" for problem in found[0]]
+        remarks += [f"folder {name}: {remark}" for remark in found[1]]
+    return problems + _commands(settings), remarks
+
+
+def _tried(ground: Ground, folder: Folder, free_space_bytes: int) -> tuple[list[str], list[str]]:
+    from hopperd.folders.layout import Layout
+    from hopperd.folders.probe import full_disks
+    from hopperd.settings.bucket_path import in_bucket
+
+    found = ground.probe()
+    full = full_disks(Layout.of(folder), free_space_bytes) if in_bucket(folder.path) is None else []
+    return [*found.problems, *full], list(found.remarks)
+
+
+def _commands(settings: Settings) -> list[str]:
+    from hopperd.outbound.command import is_there
+
+    commands = {folder.name: folder.after_delivery_command[:1] for folder in settings.folders}
+    return [
+        f"folder {name}: after_delivery_command: {word} is not there, or this user may not run it"
+        for name, words in commands.items()
+        for word in words
+        if not is_there(word)
+    ]
 
 
 def _homeless(settings: Settings) -> list[str]:
