@@ -288,7 +288,9 @@ class Daemon:
         try:
             new = await asyncio.to_thread(load, self._settings.path)
         except ConfigurationError as error:
-            log.error("reload-refused", problems=list(error.problems), kept="the configuration as it was")  # noqa: TRY400
+            log.error(  # noqa: TRY400 (a mistake in a file, not in the program: its sentences say all)
+                "reload-refused", problems=list(error.problems), kept="the configuration as it was"
+            )
             return
         applied, needs_restart = changes(self._settings, new)
         self._settings = reloaded(self._settings, new)

@@ -209,7 +209,7 @@ def test_lists_are_narrowed_by_stage_folder_and_age(tmp_path: Path, running: boo
         assert listed("--stage", "failed") == ["program.pdf"]
         assert listed("--stage", "failed", "--stage", "submitted") == ["open.pdf", "program.pdf"]
         assert listed("--failed", "--folder", "us") == ["program.pdf"]
-        assert listed("--folder", "eu") == []
+        assert line.command("list", "--folder", "eu").returncode == 2
         assert listed("--age", "1d") == []
         assert listed("--age", "0s") == ["open.pdf", "program.pdf"]
         for wrong in (("--stage", "gone"), ("--age", "soon")):
@@ -254,7 +254,7 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(tmp_path: Path, running
             assert why in told.stdout
             assert "Traceback" not in told.stderr
         assert "no such job" in line.command("hold", "nowhere.pdf").stdout
-        assert line.command("hold").returncode == 2
+        assert "needs a job id, a file name or --folder" in line.command("hold").stderr
         assert line.command("release", "--task", "t1").returncode == 2
         assert line.json("list")["jobs"][0]["stage"] == "done"
         assert os.path.exists(tmp_path / "out" / "a.xlsx")
@@ -288,3 +288,36 @@ def test_status_tells_what_a_reload_has_changed(tmp_path: Path) -> None:
         line.daemon.send_signal(signal.SIGHUP)
         line.wait_for(lambda: line.events("reloaded"), "the reload")
         assert line.folder()["originals"]["done_days"] == 9
+
+
+def test_a_mistake_in_the_configuration_makes_no_command_blind_while_hopperd_runs(tmp_path: Path) -> None:
+    with Line(tmp_path) as line:
+        line.start_sandbox()
+        line.started()
+        line.config.write_text(line.config.read_text().replace('region = "US"', 'region = "XX"'))
+        for order in (["status"], ["list"], ["pause", "us"], ["resume", "us"], ["fsck"], ["backup", f"{tmp_path}/b"]):
+            told = line.command(*order)
+            assert told.returncode == 0, (order, told.stderr)
+            assert 'must be one of "US"' in told.stderr, order
+        assert line.stop() == 0
+        told = line.command("status")
+        assert told.returncode == 2, "what opens the ledger itself goes by the configuration"
+
+
+def test_a_folder_or_account_that_nobody_knows_is_said_to_be_none(tmp_path: Path, running: bool) -> None:
+    with Line(tmp_path) as line:
+        line.start_sandbox()
+        line.started()
+        if not running:
+            assert line.stop() == 0
+        for order, sentence in (
+            (["list", "--folder", "typo"], "there is no folder 'typo'; there are: us"),
+            (["pause", "typo", "--kind", "folder"], "there is no folder 'typo'; there are: us"),
+            (["resume", "typo"], "there is no account or folder 'typo'; there are: main, us"),
+            (["pause", "main", "--kind", "x"], "--kind x is no kind; there are: account, folder"),
+            (["tail", "--folder", "typo"], "there is no folder 'typo'; there are: us"),
+        ):
+            if running or order[0] != "tail":
+                told = line.command(*order)
+                assert (told.returncode, told.stderr.strip()) == (2, f"hopperd: {sentence}")
+        assert line.command("list", "--folder", "us").returncode == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -41,24 +40,15 @@ def _section(name: str, command: Any) -> str:
 
 
 def _metavar(argument: Any) -> str:
-    label = str(argument.metavar or argument.name.upper())
-    label = label if argument.required else f"[{label}]"
-    return f"{label}..." if argument.nargs == -1 and "..." not in label else label
+    return str(argument.metavar) if argument.required else f"[{argument.metavar}]"
 
 
 def _label(each: Any) -> str:
     if each.param_type_name == "argument":
-        return str(each.metavar or each.name.upper())
+        return str(each.metavar)
     names = ", ".join([*each.opts, *each.secondary_opts])
-    value = "" if each.is_flag else f" {each.metavar or _kind(each)}"
+    value = "" if each.is_flag else f" {each.metavar}"
     return f"{names}{value}"
-
-
-def _kind(option: Any) -> str:
-    kind = option.type_descriptor.annotation
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return "/".join(str(each.value) for each in kind)
-    return {float: "NUMBER", int: "N", Path: "FILE"}.get(kind, "TEXT")
 
 
 def _help(each: Any) -> str:

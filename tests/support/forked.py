@@ -31,13 +31,14 @@ class Forked:
         environment: Mapping[str, str],
         stdout: Path | None,
         stderr: Path,
+        user: int | None = None,
     ) -> None:
-        """Output is added to files; without `stdout` it comes through a pipe of that name."""
+        """Output is added to files; without `stdout` it comes through a pipe of that name. `user`: root becomes it."""
         self.stdout: IO[bytes] | None = None
         ours, theirs = os.pipe() if stdout is None else (-1, -1)
         try:
             out = DupFd(theirs) if stdout is None else stdout
-            given = (list(arguments), dict(environment), os.getcwd(), out, stderr)
+            given = (list(arguments), dict(environment), os.getcwd(), out, stderr, user)
             self._process = _context.Process(target=_be_hopperd, args=given, daemon=True)
             self._process.start()
         finally:
@@ -72,11 +73,13 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-def run(arguments: Sequence[str], environment: Mapping[str, str], timeout: float) -> subprocess.CompletedProcess[str]:
+def run(
+    arguments: Sequence[str], environment: Mapping[str, str], timeout: float, user: int | None = None
+) -> subprocess.CompletedProcess[str]:
     """One command to its end, with what it printed."""
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
-        process = Forked(arguments, environment=environment, stdout=out, stderr=err)
+        process = Forked(arguments, environment=environment, stdout=out, stderr=err, user=user)
         try:
             code = process.wait(timeout)
         finally:
@@ -84,7 +87,9 @@ def run(arguments: Sequence[str], environment: Mapping[str, str], timeout: float
         return subprocess.CompletedProcess(list(arguments), code, out.read_text(), err.read_text())
 
 
-def _be_hopperd(arguments: list[str], environment: dict[str, str], folder: str, out: Any, err: Path) -> None:
+def _be_hopperd(
+    arguments: list[str], environment: dict[str, str], folder: str, out: Any, err: Path, user: int | None
+) -> None:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
@@ -95,4 +100,8 @@ def _be_hopperd(arguments: list[str], environment: dict[str, str], folder: str, 
     sys.argv = ["hopperd", *arguments]
     from hopperd.__main__ import main
 
+    if user is not None:
+        os.setgroups([])
+        os.setgid(user)
+        os.setuid(user)
     main()

@@ -16,7 +16,9 @@ MODULES = [
         for name in ("backup", "checking", "fsck", "reading", "running", "sandbox", "steering", "tail")
     ),
     # What these import when they need it:
+    "aiohttp",
     "anyio._backends._asyncio",
+    "encodings.utf_8_sig",
     "importlib.resources.readers",
     "pydantic.dataclasses",
     "typer._adapters",

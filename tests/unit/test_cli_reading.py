@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hopperd.cli import reading, tail
+from hopperd import cli
+from hopperd.cli import reading, tail, terminal
+from hopperd.cli.terminal import typed
 from hopperd.pipeline.events import TaskSeen
 from hopperd.pipeline.job import Stage, Twin
 from hopperd.web.shapes import job_story
 from hopperd.web.stream import happening
 from tests.support.jobs import NOW, job, original, task
+from tests.support.line import hopperd
 
 
 def held(number: int) -> dict[str, Any]:
@@ -75,3 +82,68 @@ def test_what_was_noticed_of_originals_is_told_and_not_without_end(capsys: pytes
 def test_times_of_events_have_a_date_and_a_zone() -> None:
     line = tail.line("event", happening(job(), TaskSeen(task=task()), NOW))
     assert line.startswith("2026-05-28T20:26:40.000Z  task-seen"), "as `show` prints them"
+
+
+def test_a_newline_in_a_name_or_a_reason_forges_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    job = held(1) | {"file": "a\nhopperd is running; 0 open jobs.pdf"}
+    job["hold"]["what"] = "why\nnot"
+    reading._show_jobs("Held:", [job], 1, "hopperd list --held")
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("argument", "named"),
+    [
+        ("a.pdf", "a.pdf"),
+        ("🧾", "🧾"),
+        (b"\xf0\x9f\xa7\xbe".decode("ascii", "surrogateescape"), "🧾"),  # what Python makes of it with LC_ALL=C
+        ("lat\udce9 %.pdf", "lat%E9 %25.pdf"),
+    ],
+)
+def test_a_name_is_what_its_bytes_are_whatever_the_locale(argument: str, named: str) -> None:
+    assert typed(argument) == named
+
+
+def test_output_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        told = hopperd("config", stdout=full, stderr=subprocess.PIPE, capture_output=False)
+    assert told.returncode == 1
+    assert told.stderr == "hopperd: the output cannot be written: No space left on device.\n"
+
+
+def test_whoever_asks_for_json_gets_json_where_nothing_can_be_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "hopperd.toml"
+    config.write_text(f'state = "{tmp_path}/state"\n[accounts.main]\nlocation = "us"\napplication_id = "a"\n')
+    config.write_text(config.read_text() + '[[folders]]\nname = "us"\npath = "us"\naccount = "main"\nregion = "US"\n')
+    assert cli.run(["status", "--json", "--config", str(config)]) == 3
+    told = json.loads(capsys.readouterr().out)
+    assert told["exit_code"] == 3
+    assert "there is no ledger" in told["error"]
+    config.write_text(config.read_text().replace('"US"', '"XX"'))
+    assert cli.run(["check", "--json", "--config", str(config)]) == 2
+    told = json.loads(capsys.readouterr().out)
+    assert (told["configuration"], told["fine"], told["remarks"]) == (str(config), False, [])
+    assert any("region" in problem for problem in told["problems"])
+
+
+def test_one_long_name_makes_no_row_wider_than_the_terminal() -> None:
+    rows = [["job", "file", "why"], ["1" * 18, "a" * 251 + ".pdf", "wrong-type: " * 9], ["2" * 18, "b.pdf", ""]]
+    fitting = terminal.fitted(rows, 100)
+    assert max(len(row[1]) for row in fitting) == 100 - 18 - 30 - 4
+    assert fitting[1][1].endswith("a.pdf")
+    assert [fitting[1][0], fitting[1][2], fitting[2]] == [rows[1][0], rows[1][2], rows[2]], "the others stay whole"
+    assert terminal.fitted(rows, 500) == rows
+
+
+def test_the_watched_status_shows_its_beginning() -> None:
+    assert terminal.how_many_fit(["headline", "x" * 80, "y" * 81, "z"], 80, 4) == 3
+    assert terminal.how_many_fit(["headline", "", "y" * 161], 80, 4) == 2
+    assert terminal.how_many_fit(["a", "b"], 80, 24) == 2
+
+
+def test_help_calls_values_by_names_and_not_by_types_of_python(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in cli.COMMANDS:
+        cli.run([command, "--help"])
+        assert not re.search(r"<\w|list\[|\{", capsys.readouterr().out), command

@@ -14,7 +14,7 @@ import pytest
 from hopperd.errors import ExitCode, FolderIdentityError
 from hopperd.folders.identity import prepare, present, read_marker
 from hopperd.folders.layout import ROLES, Layout
-from hopperd.folders.probe import disk_state, probe
+from hopperd.folders.probe import disk_state, full_disks, probe
 from hopperd.ports import FolderMark, FolderTrouble
 from tests.support.hot_folder import Died, fails_at, layout_in, quick_place, steps_of, tapped, tree
 
@@ -181,6 +181,25 @@ def test_a_probe_tells_what_is_wrong(layout: Layout, tmp_path: Path, quick_path:
             start(apart)
         assert crossing.value.kind == "crossing"
         assert list((quick_path / "work").iterdir()) in ([], [quick_path / "work" / ".hopperd-id"])
+
+
+def test_a_probe_sees_before_the_first_start_that_work_will_lie_on_another_disk(
+    layout: Layout, quick_path: Path
+) -> None:
+    if os.stat(os.path.dirname(os.path.dirname(layout.work))).st_dev == os.stat(quick_path).st_dev:
+        pytest.skip("one file system holds both folders")
+    apart = replace(layout, work=os.fsencode(quick_path / "work"))
+    (problem,) = probe(apart).problems
+    assert problem.startswith(f"work: {quick_path}/work cannot be reached from in/ by rename")
+    with pytest.raises(FolderTrouble, match="set work to a folder beside in/") as crossing:
+        start(apart)
+    assert crossing.value.path == apart.work
+
+
+def test_a_disk_with_less_room_than_asked_for_is_told_once(layout: Layout) -> None:
+    assert full_disks(layout, 0) == []
+    (told,) = full_disks(layout, 1 << 60)
+    assert "nothing is taken in" in told
 
 
 def test_a_probe_names_the_user_and_the_remedy(layout: Layout) -> None:

@@ -40,7 +40,9 @@ def test_it_prints_json_unless_told_otherwise(invoice: Path) -> None:
     assert document["Fields"]["Total"] == "1250.00"
 
 
-@pytest.mark.parametrize(("form", "start"), [("csv", b"Record,"), ("xml", b"<?xml"), ("xls", b"PK\x03\x04")])
+@pytest.mark.parametrize(
+    ("form", "start"), [("Json", b"{"), ("csv", b"Record,"), ("xml", b"<?xml"), ("xls", b"PK\x03\x04")]
+)
 def test_each_format_goes_to_a_pipe_or_a_file(invoice: Path, tmp_path: Path, form: str, start: bytes) -> None:
     assert hopperd(str(invoice), "--format", form).stdout.startswith(start)
     out = tmp_path / "out"

@@ -18,7 +18,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from hopperd.outbound.command import Command
+from hopperd.outbound.command import Command, is_there
 from hopperd.outbound.webhook import Webhook, key_of
 from hopperd.ports import NotTaken
 
@@ -177,3 +177,14 @@ async def test_no_descriptor_leaks() -> None:
     for _ in range(5):
         await Command(["/bin/true"], 5.0, {}).take("a", b"{}")
     assert len(os.listdir("/proc/self/fd")) <= before + 2  # the loop's own child watcher
+
+
+async def test_a_command_that_is_not_there_is_seen_beforehand(tmp_path: Path) -> None:
+    program = tmp_path / "tell"
+    program.write_text("#!/bin/sh\n")
+    assert not is_there(str(program)), "it may not be run"
+    program.chmod(0o755)
+    assert is_there(str(program))
+    assert is_there("sh")
+    assert not is_there("no-such-command")
+    assert not is_there("/nonexistent/cmd")

@@ -5,7 +5,9 @@ An operating error is printed as its sentence, without a traceback, and ends wit
 
 from __future__ import annotations
 
+import errno
 import importlib
+import json
 import os
 import re
 import sys
@@ -15,7 +17,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from hopperd.cli import completion
+from hopperd.cli import completion, helping
 from hopperd.errors import ExitCode, HopperdError
 
 # Command → module. A command's function has the command's name, dashes as underscores.
@@ -67,6 +69,9 @@ HELP = {
 }
 
 
+OF_OUTPUT = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
 class Lazy(TyperGroup):
     """Imports the module of a command only when that command is called, so that --help is quick."""
 
@@ -80,7 +85,7 @@ class Lazy(TyperGroup):
         function = getattr(module, cmd_name.replace("-", "_"), None) or getattr(module, f"{cmd_name}_")
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
         app.command(cmd_name, help=(function.__doc__ or HELP[cmd_name]).strip())(function)
-        return typer.main.get_command(app)
+        return helping.named(typer.main.get_command(app))
 
     def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # as above
         width = max(map(len, COMMANDS))
@@ -135,6 +140,21 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command; the exit code is the answer. Never a traceback for an operating error."""
     completion.listen()
     try:
+        code = _ended(arguments)
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in OF_OUTPUT or error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            return ExitCode.FINE  # whoever read our output has seen enough
+        print(f"hopperd: the output cannot be written: {error.strerror}.", file=sys.stderr)
+        return ExitCode.WORK_FAILED
+    return code
+
+
+def _ended(arguments: Sequence[str]) -> int:
+    try:
         ended = typer.main.get_command(app).main(
             args=list(arguments) or ["--help"], prog_name="hopperd", standalone_mode=False
         )
@@ -142,14 +162,14 @@ def run(arguments: Sequence[str]) -> int:
         print("hopperd: stopped", file=sys.stderr)
         return 130
     except typer.TyperException as mistake:
+        if isinstance(said := getattr(mistake, "message", None), str):
+            mistake.message = said.replace("Value error, ", "")  # pydantic's own words
         show = getattr(mistake, "show", None)
         show() if show is not None else print(f"hopperd: {mistake}", file=sys.stderr)
         return ExitCode.CONFIGURATION
-    except BrokenPipeError:
-        # Whoever read our output has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.FINE
     except HopperdError as error:
         print(f"hopperd: {error}", file=sys.stderr)
+        if "--json" in arguments:  # whoever reads JSON gets JSON
+            print(json.dumps({"error": str(error), "exit_code": error.exit_code}))
         return error.exit_code
     return ended if isinstance(ended, int) else ExitCode.FINE

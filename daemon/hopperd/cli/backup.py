@@ -25,7 +25,6 @@ def backup(
     if as_json:
         print_json(answer)
         return
-    state = load(config, need_tokens=False).state
     note(f"The ledger is copied to {path}.")
     if answer["moves_on"]:
         note(
@@ -34,6 +33,7 @@ def backup(
             "lies in work/. For a copy to move with, stop hopperd first."
         )
     else:
+        state = load(config, need_tokens=False).state
         note(
             f"To put it back, before hopperd is started again: move ledger.sqlite away from {state}, copy this file to "
             f"{state}/ledger.sqlite, owned by hopperd's user. Once hopperd has started since, `hopperd run` refuses it."

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from typing import Annotated, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hopperd.cli.connection import AsJson, ConfigFile, speak_of_trouble_only
 from hopperd.cli.terminal import note
-from hopperd.errors import ExitCode
-from hopperd.settings import Settings
+from hopperd.errors import ConfigurationError, ExitCode
+from hopperd.settings import Folder, Settings
+
+if TYPE_CHECKING:
+    from hopperd.grounds import Ground
 
 
 def check(
@@ -24,7 +29,13 @@ def check(
     from hopperd.settings import load
 
     speak_of_trouble_only()
-    settings = load(config)
+    try:
+        settings = load(config)
+    except ConfigurationError as mistakes:
+        if not as_json:
+            raise
+        _print_json(mistakes.source, mistakes.exit_code, list(mistakes.problems), [])
+        return mistakes.exit_code
     problems, remarks = _folders(settings)
     remarks = [*settings.warnings, *remarks, *_homeless(settings)]
     refused: list[str] = []
@@ -35,16 +46,7 @@ def check(
         refused, unreachable = asyncio.run(_accounts(settings))
     code = _code(problems, refused, unreachable)
     if as_json:
-        from hopperd.cli.reading import print_json
-
-        print_json(
-            {
-                "configuration": str(settings.path),
-                "fine": code == ExitCode.FINE,
-                "problems": [*problems, *refused, *unreachable],
-                "remarks": remarks,
-            }
-        )
+        _print_json(str(settings.path), code, [*problems, *refused, *unreachable], remarks)
         return code
     for remark in remarks:
         note(f"note: {remark}")
@@ -57,6 +59,13 @@ def check(
     return code
 
 
+def _print_json(configuration: str | None, code: ExitCode, problems: list[str], remarks: list[str]) -> None:
+    from hopperd.cli.reading import print_json
+
+    fine = code == ExitCode.FINE
+    print_json({"configuration": configuration, "fine": fine, "problems": problems, "remarks": remarks})
+
+
 def _code(problems: list[str], refused: list[str], unreachable: list[str]) -> ExitCode:
     if problems:
         return ExitCode.CONFIGURATION
@@ -66,21 +75,43 @@ def _code(problems: list[str], refused: list[str], unreachable: list[str]) -> Ex
 
 
 def _folders(settings: Settings) -> tuple[list[str], list[str]]:
-    """Problems and remarks of every folder and of the state folder, each tried with a real file, all at once."""
+    """Problems and remarks of every folder, each tried with a real file, all at once."""
     from hopperd.folders.answers import PATIENCE_SECONDS, asked_at_once, silence
     from hopperd.grounds import Grounds
 
     problems: list[str] = []
     remarks: list[str] = []
     grounds = {folder.name: Grounds(settings.state).of(folder, None) for folder in settings.folders}
-    tried = asked_at_once({name: ground.probe for name, ground in grounds.items()}, PATIENCE_SECONDS)
-    for name, found in tried.items():
+    asked = {one.name: partial(_tried, grounds[one.name], one, settings.free_space_bytes) for one in settings.folders}
+    for name, found in asked_at_once(asked, PATIENCE_SECONDS).items():
         if found is None:
             problems.append(f"folder {name}: {silence(grounds[name].root, PATIENCE_SECONDS)}")
             continue
-        problems += [f"folder {name}: {problem}" for problem in found.problems]
-        remarks += [f"folder {name}: {remark}" for remark in found.remarks]
-    return problems, remarks
+        problems += [f"folder {name}: {problem}" for problem in found[0]]
+        remarks += [f"folder {name}: {remark}" for remark in found[1]]
+    return problems + _commands(settings), remarks
+
+
+def _tried(ground: Ground, folder: Folder, free_space_bytes: int) -> tuple[list[str], list[str]]:
+    from hopperd.folders.layout import Layout
+    from hopperd.folders.probe import full_disks
+    from hopperd.settings.bucket_path import in_bucket
+
+    found = ground.probe()
+    full = full_disks(Layout.of(folder), free_space_bytes) if in_bucket(folder.path) is None else []
+    return [*found.problems, *full], list(found.remarks)
+
+
+def _commands(settings: Settings) -> list[str]:
+    from hopperd.outbound.command import is_there
+
+    commands = {folder.name: folder.after_delivery_command[:1] for folder in settings.folders}
+    return [
+        f"folder {name}: after_delivery_command: {word} is not there, or this user may not run it"
+        for name, words in commands.items()
+        for word in words
+        if not is_there(word)
+    ]
 
 
 def _homeless(settings: Settings) -> list[str]:
@@ -108,7 +139,7 @@ def _homeless(settings: Settings) -> list[str]:
         ]
 
     try:
-        return asyncio.run(told()) if settings.state.is_dir() else []
+        return asyncio.run(told()) if os.path.isdir(settings.state) else []
     except HopperdError:  # no ledger yet, or one that does not open: that is for `run` and `fsck` to say
         return []
 

@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import json
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
@@ -15,8 +16,10 @@ from urllib.parse import urlencode
 
 import typer
 
-from hopperd.errors import HopperdError, LedgerError, LedgerInUse, NotRunning
-from hopperd.settings import Settings, load
+from hopperd.cli.owner import root_warning
+from hopperd.errors import ConfigurationError, HopperdError, LedgerError, LedgerInUse, NotRunning
+from hopperd.ledger.state import may_use
+from hopperd.settings import Settings, load, state_folder
 from hopperd.web.control_socket import SOCKET_NAME, connected, is_answered
 
 ConfigFile = Annotated[
@@ -53,7 +56,7 @@ class NotPossible(HopperdError):
     """It was refused; the sentence says why."""
 
 
-class _OverSocket:
+class OverSocket:
     """Asks the running daemon, with what Python has: a client of its own would take longer to import than to answer."""
 
     def __init__(self, state: Path) -> None:
@@ -178,11 +181,12 @@ async def counter(settings: Settings) -> AsyncIterator[Counter]:
     """
     deadline = time.monotonic() + START_OR_STOP_SECONDS
     while True:
-        if settings.state.is_dir() and is_answered(settings.state):
-            yield _OverSocket(settings.state)
+        if is_answered(settings.state):
+            yield OverSocket(settings.state)
             return
         try:
             speak_of_trouble_only()
+            may_use(os.fspath(settings.state))
             store = await asyncio.to_thread(_open_ledger, settings)
             break
         except LedgerInUse:
@@ -230,6 +234,9 @@ def _at_the_ledger(store: Any, settings: Settings) -> Counter:
     clock, policies = WallClock(), policies_of(settings)
 
     async def fsck(repair: bool) -> dict[str, Any]:
+        if repair:
+            for warning in root_warning(settings):
+                print(f"hopperd: note: {warning}", file=sys.stderr)
         threads = FileThreads([folder.name for folder in settings.folders])
         try:
             return await audit_of(settings, store, clock, policies, threads.of).run(repair=repair)
@@ -247,12 +254,41 @@ def speak_of_trouble_only() -> None:
     configure("warning", "auto")
 
 
+@contextlib.asynccontextmanager
+async def _asked(config: Path | None) -> AsyncIterator[Counter]:
+    """A running daemon needs no configuration to answer but the state folder it is found in."""
+    try:
+        settings = load(config, need_tokens=False)
+    except ConfigurationError as mistakes:
+        state = running_state(config)
+        if state is None:
+            raise
+        print(f"hopperd: note: the running hopperd answers all the same, but {mistakes}", file=sys.stderr)
+        yield OverSocket(state)
+        return
+    async with counter(settings) as someone:
+        yield someone
+
+
+def running_state(config: Path | None) -> Path | None:
+    """The state folder of a daemon that runs, whatever else the configuration says by now."""
+    state = state_folder(config)
+    return state if state is not None and is_answered(state) else None
+
+
 def ask(config: Path | None, question: Callable[[Counter], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
     """One question to whoever can answer."""
-    settings = load(config, need_tokens=False)
 
     async def put() -> dict[str, Any]:
-        async with counter(settings) as someone:
+        async with _asked(config) as someone:
             return await question(someone)
 
     return asyncio.run(put())
+
+
+async def check_folder(someone: Counter, name: str) -> None:
+    """Raises ConfigurationError for a hot folder that nobody knows."""
+    status = await someone.status()
+    known = list(dict.fromkeys(line["folder"] for line in (*status["folders"], *status["homeless"])))
+    if name not in known:
+        raise ConfigurationError([f"there is no folder {name!r}; there are: {', '.join(known) or 'none'}"])

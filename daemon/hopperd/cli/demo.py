@@ -17,18 +17,20 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from hopperd.cli.terminal import age, console, note, plain_table
+from hopperd.cli.terminal import age, console, counted, note, plain_table
 from hopperd.errors import ConfigurationError, ExitCode, WorkFailed
-from hopperd.pipeline.job import Stage
-from hopperd.pipeline.naming import printable
+from hopperd.pipeline.job import Stage, new_job_id
+from hopperd.pipeline.naming import numbered, printable, split_path
 
 LOOK_SECONDS: Final = 0.2
 START_SECONDS: Final = 30.0
+NAMES_TRIED: Final = 1000
 ENDED: Final = (Stage.DONE.value, Stage.FAILED.value)
 
 
@@ -52,6 +54,10 @@ def demo(
     root = (directory or Path(tempfile.mkdtemp(prefix="hopperd-demo-"))).absolute()
     try:
         return asyncio.run(_Demo(root).show(files, source, stay=stay))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise ConfigurationError([f"{os.fsdecode(error.filename)}: {error.strerror}; name another folder"]) from None
     except KeyboardInterrupt:
         note("Stopped. Everything lies where it was; run the same command with --dir to go on.")
         return ExitCode.FINE
@@ -63,31 +69,33 @@ class _Demo:
         self._state = root / "state"
         self._config = self._state / "hopperd.toml"
         self._told: dict[str, str] = {}
+        self._since = ""
 
     async def show(self, files: int | None, source: Path | None, *, stay: bool) -> int:
-        started = time.monotonic()
         self._state.mkdir(parents=True, exist_ok=True, mode=0o700)
         note(f"Hot folder: {self._root}/in (exports appear in {self._root}/out)")
         with tempfile.TemporaryDirectory(prefix="put-in-", dir=self._state) as aside:
             # Made while the two processes start.
             making = asyncio.create_task(asyncio.to_thread(_make, files, source, Path(aside)))
             async with self._sandbox() as (address, token), self._daemon(address, token):
-                return await self._go_through(Path(aside), await making, started, stay=stay)
+                return await self._go_through(Path(aside), await making, stay=stay)
 
-    async def _go_through(self, aside: Path, made: list[Path], started: float, *, stay: bool) -> int:
+    async def _go_through(self, aside: Path, made: list[Path], *, stay: bool) -> int:
         if not made:
             raise ConfigurationError(["--from names a folder without files; name one that holds invoices"])
-        for path in made:  # renamed in, as a program with manners does
-            target = self._root / "in" / path.relative_to(aside)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.rename(path, target)
+        put_in_at = time.time()
+        self._since = new_job_id(put_in_at, b"")  # what an earlier demo left in this ledger is not shown
+        for path in made:
+            _put_in(aside, os.fsencode(path.relative_to(aside)), self._root / "in")
         if stay:
             note(f"The page: {await self._page()}")
-        note(f"Put {len(made)} files in. Watch them go through:")
+        them = "it" if len(made) == 1 else "them"
+        note(f"Put {counted(len(made), 'file')} in. Watch {them} go through:")
         jobs = await self._watch(len(made))
-        self._table(jobs, time.monotonic() - started)
+        self._table(jobs, time.time() - put_in_at)
         if stay:
             note(f"Still watching: put more files into {self._root}/in. Ctrl-C ends it.")
+            self._told = {job["job"]: job["stage"] for job in jobs}
             await self._stay()
         return self._ended(jobs)
 
@@ -186,17 +194,22 @@ sweep_seconds = 5
 
     # --------------------------------------------------------------------------------------------- the progress
 
-    async def _watch(self, put_in: int) -> list[dict[str, Any]]:
-        """Show how far everything is until nothing moves any more; the jobs, oldest first."""
+    @contextlib.asynccontextmanager
+    async def _asking(self) -> AsyncIterator[Any]:
         from hopperd.cli.connection import counter
         from hopperd.settings import load
 
         settings = await asyncio.to_thread(load, self._config, _environment())
         async with counter(settings) as daemon:
+            yield daemon
+
+    async def _watch(self, put_in: int) -> list[dict[str, Any]]:
+        """Show how far everything is until nothing moves any more; the jobs, oldest first."""
+        async with self._asking() as daemon:
             with self._progress(put_in) as show:
                 while True:
                     status = await daemon.status()
-                    jobs = await _all_jobs(daemon)
+                    jobs = await _jobs_since(daemon, self._since)
                     show(jobs)
                     if self._is_over(status, jobs, put_in):
                         return sorted(jobs, key=lambda job: str(job["file"]))
@@ -219,12 +232,14 @@ sweep_seconds = 5
         with Live(console=console(), refresh_per_second=8, transient=True) as live:
             yield lambda jobs: live.update(_picture(jobs, put_in, console().height))
 
-    def _lines(self, jobs: list[dict[str, Any]]) -> None:
+    def _lines(self, jobs: list[dict[str, Any]], *, ends: bool = False) -> None:
+        """A line for each job that has moved; with `ends`, what became of those that have ended."""
         for job in sorted(jobs, key=lambda job: str(job["job"])):
             before = self._told.get(job["job"])
             if before != job["stage"]:
                 self._told[job["job"]] = job["stage"]
-                note(f"{age(job['age_seconds']):>6}  {job['stage']:<10}  {job['file']}")
+                became = f"  {_became(job, self._root)[0]}" if ends and job["stage"] in ENDED else ""
+                note(f"{age(job['age_seconds']):>6}  {job['stage']:<10}  {job['file']}{became}")
         sys.stdout.flush()
 
     def _table(self, jobs: list[dict[str, Any]], seconds: float) -> None:
@@ -233,12 +248,14 @@ sweep_seconds = 5
         widest = sum(max(len(row[place]) for row in rows) + 2 for place in range(3)) if rows else 0
         if console().is_terminal and widest > console().width:
             for original, took, export in rows:
-                note(f"{original}  ({took} s)\n  {export}")
+                note(f"{original}  ({took} s)", f"  {export}")
         else:
             plain_table(["original", "seconds", "export"], rows)
         delivered = sum(1 for job in jobs if job.get("outcome") == "delivered")
         note("")
-        note(f"{delivered} of {len(jobs)} delivered in {seconds:.1f} s.")
+        duplicates = sum(1 for job in jobs if job.get("outcome") == "duplicate")
+        before = f", {duplicates} had been before (duplicates)" if duplicates else ""
+        note(f"{delivered} of {len(jobs)} delivered in {seconds:.1f} s{before}.")
         note(f"Exports: {self._root}/out")
         note(f"Originals with receipts: {self._root}/done")
         if any(job["stage"] == Stage.FAILED.value for job in jobs):
@@ -249,11 +266,16 @@ sweep_seconds = 5
         return ExitCode.FINE if fine else ExitCode.WORK_FAILED
 
     async def _stay(self) -> None:
+        """Until a signal: tell of what is put in from now on."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-        await stop.wait()
+        async with self._asking() as daemon:
+            while not stop.is_set():
+                self._lines(await _jobs_since(daemon, self._since), ends=True)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), LOOK_SECONDS)
 
 
 def _environment() -> dict[str, str]:
@@ -284,6 +306,23 @@ def _copied(source: Path, aside: Path) -> Iterator[Path]:
             yield target
 
 
+def _put_in(aside: Path, path: bytes, inbox: Path) -> None:
+    """Renamed in, as a program with manners does; under a free name, for what waits there already is not ours."""
+    from hopperd.folders.places import place
+    from hopperd.folders.renaming import rename_new
+
+    folder, plain = split_path(path)
+    for name in (plain, *islice(numbered(plain), NAMES_TRIED)):
+        with (
+            place(os.fsencode(aside), path) as (here, old),
+            place(os.fsencode(inbox), folder + name, make=True) as (there, new),
+            contextlib.suppress(FileExistsError),
+        ):
+            rename_new(here, old, there, new)
+            return
+    raise WorkFailed(f"{printable(path)} and {NAMES_TRIED} names like it are taken in {inbox}; name another --dir")
+
+
 @contextlib.asynccontextmanager
 async def _ending(process: asyncio.subprocess.Process) -> AsyncIterator[None]:
     """Whatever happens in the block, the process has ended after it."""
@@ -301,14 +340,15 @@ async def _ending(process: asyncio.subprocess.Process) -> AsyncIterator[None]:
                 await process.wait()
 
 
-async def _all_jobs(daemon: Any) -> list[dict[str, Any]]:
+async def _jobs_since(daemon: Any, since: str) -> list[dict[str, Any]]:
+    """The jobs with ids from `since` on, newest first."""
     jobs: list[dict[str, Any]] = []
     before: str | None = None
     while True:
         page = await daemon.jobs({"limit": "1000"} | ({"before": before} if before else {}))
-        jobs += page["jobs"]
+        jobs += [job for job in page["jobs"] if job["job"] >= since]
         before = page["next"]
-        if before is None:
+        if before is None or before < since:
             return jobs
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hopperd.cli.connection import AsJson, ConfigFile, ask, speak_of_trouble_only
+from hopperd.cli.owner import given_to_owner
 from hopperd.cli.reading import print_json
-from hopperd.cli.terminal import note
+from hopperd.cli.terminal import counted, note
 from hopperd.errors import ConfigurationError, ExitCode, LedgerError, LedgerInUse
 from hopperd.settings import load
 
@@ -39,20 +40,21 @@ def _tell(report: dict[str, Any], repair: bool) -> None:
     for done in report["did"]:
         note(f"repaired: {done['folder']} {done['job']} {done['file'] or ''}: {done['what']}")
     for finding in report["findings"]:
-        note(f"{finding['kind']}: {_whose(finding)}{finding['what']}.\n  {finding['do']}")
+        note(f"{finding['kind']}: {_whose(finding)}{finding['what']}.", f"  {finding['do']}")
     for remark in report["remarks"]:
         note(f"note: {_whose(remark)}{remark['what']}. {remark['do']}")
     left = report["disagreements"] - len(report["findings"])
     if left > 0:
         note(f"... and {left} more.")
     looked = report["looked_at"]
-    seen = f"{looked['jobs']} jobs, {looked['files']} files in {looked['folders']} folders"
+    places = counted(looked["folders"], "folder")
+    seen = f"{counted(looked['jobs'], 'job')}, {counted(looked['files'], 'file')} in {places}"
     if report["agrees"]:
         note(f"Ledger and disk agree ({seen}).")
         return
     mendable = sum(finding["repairable"] for finding in report["findings"])
     count = report["disagreements"]
-    note(f"{count} {'disagreement' if count == 1 else 'disagreements'} ({seen}).")
+    note(f"{counted(count, 'disagreement')} ({seen}).")
     if mendable and not repair:
         note(f"`hopperd fsck --repair` heals {mendable} of them.")
 
@@ -73,7 +75,8 @@ def _rebuild(config: Any, as_json: bool) -> int:
     speak_of_trouble_only()
     settings = load(config, need_tokens=False)
     try:
-        made = asyncio.run(rebuild(settings, WallClock(), policies_of(settings)))
+        with given_to_owner(settings):
+            made = asyncio.run(rebuild(settings, WallClock(), policies_of(settings)))
     except LedgerInUse as error:
         raise LedgerInUse(f"{error} A ledger is made anew only while no hopperd runs.") from None
     except (FolderTrouble, LedgerTrouble) as trouble:
@@ -106,7 +109,8 @@ def _tell_rebuilt(made: Rebuilt) -> None:
         note(f"The old one lies in {path}.")
     for name, filled in made.folders.items():
         staged = f", {filled.from_staging} of them with their exports in staging" if filled.from_staging else ""
-        note(f"{name}: {filled.finished} finished jobs from their receipts, {filled.held} held from work/{staged}.")
+        finished = counted(filled.finished, "finished job")
+        note(f"{name}: {finished} from their receipts, {filled.held} held from work/{staged}.")
         for remark in filled.remarks[:100]:
             note(f"  {remark}")
         if len(filled.remarks) > 100:

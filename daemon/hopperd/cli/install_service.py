@@ -21,8 +21,10 @@ import typer
 
 from hopperd.cli.terminal import note
 from hopperd.errors import ConfigurationError, ExitCode, WorkFailed
+from hopperd.settings import mistakes_of
 
 BACK_OFF_SINCE: Final = 254
+CONFIGURATION: Final = "/etc/hopperd/hopperd.toml"
 REGIONS: Final = {"us": "US", "au": "AU", "eu": "EU"}
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _USER: Final = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
@@ -154,11 +156,14 @@ def plan(answers: Answers) -> list[Planned]:
     """Every file, in the order in which it is written. Raises ConfigurationError with every mistake."""
     if mistakes := _mistakes(answers):
         raise ConfigurationError(mistakes)
+    configuration = _configuration(answers)
+    if mistakes := mistakes_of(configuration, Path(CONFIGURATION)):
+        raise ConfigurationError(mistakes)
     files = [
         Planned(path="/etc/systemd/system/hopperd.service", text=_unit(answers)),
         Planned(path="/etc/sysusers.d/hopperd.conf", text=_users(answers)),
         Planned(path="/etc/tmpfiles.d/hopperd.conf", text=_places(answers)),
-        Planned(path="/etc/hopperd/hopperd.toml", text=_configuration(answers), mode=0o640, keep=True),
+        Planned(path=CONFIGURATION, text=configuration, mode=0o640, keep=True),
     ]
     if answers.back_off:
         text = template("hopperd.service.d/10-back-off.conf")
@@ -278,7 +283,7 @@ region = {json.dumps(region)}
 
 def _show(one: Planned) -> None:
     note(f"--- {one.path} (mode {one.mode:04o}{', kept if it is there' if one.keep else ''})")
-    note("[secret]" if one.secret else one.text)
+    note(*(["[secret]"] if one.secret else one.text.split("\n")))
 
 
 def _write(root: Path, one: Planned) -> str:

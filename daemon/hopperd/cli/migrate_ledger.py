@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from hopperd.cli.connection import AsJson, ConfigFile, speak_of_trouble_only
+from hopperd.cli.owner import given_to_owner
 from hopperd.cli.reading import print_json
 from hopperd.cli.terminal import note
 from hopperd.errors import ConfigurationError, LedgerError
@@ -43,7 +44,8 @@ def migrate_ledger(
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     way = moving.to_sqlite if to == BACK else moving.to_postgresql
     try:
-        moved = way(os.fspath(settings.state), address, found.secret, stamp)
+        with given_to_owner(settings):
+            moved = way(os.fspath(settings.state), address, found.secret, stamp)
     except LedgerTrouble as trouble:
         raise LedgerError(f"Nothing was moved: {trouble}.") from None
     if as_json:

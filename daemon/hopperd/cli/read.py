@@ -28,7 +28,7 @@ def read(
     file: Annotated[
         str, typer.Argument(metavar="FILE", help="An invoice: PDF, TIFF, JPEG, PNG or an e-invoice's XML.")
     ],
-    format_name: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.JSON,
+    format_name: Annotated[Format, typer.Option("--format", case_sensitive=False, help="What to write.")] = Format.JSON,
     out: Annotated[
         str | None, typer.Option("--out", metavar="FILE", help="Write here instead of the terminal.")
     ] = None,

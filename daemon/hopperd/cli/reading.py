@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 import time
 from typing import Annotated, Any
 
 import typer
 
-from hopperd.cli.connection import AsJson, ConfigFile, ask
-from hopperd.cli.terminal import age, console, note, plain_table
+from hopperd.cli.connection import AsJson, ConfigFile, Counter, ask, check_folder
+from hopperd.cli.terminal import Screen, age, console, counted, note, plain_table, short, typed
 from hopperd.errors import ConfigurationError
 from hopperd.pipeline.job import Stage
 
@@ -33,9 +35,13 @@ def status(
     try:
         while True:
             document = ask(config, lambda counter: counter.status())
-            if console().is_terminal:
-                console().clear()
-            _show_status(document, as_json)
+            if console().is_terminal and not as_json:
+                with contextlib.redirect_stdout(Screen()) as screen:
+                    _show_status(document, as_json)
+                screen.show()
+            else:
+                _show_status(document, as_json)
+                sys.stdout.flush()
             time.sleep(2)
     except KeyboardInterrupt:
         return
@@ -46,7 +52,7 @@ def _show_status(document: dict[str, Any], as_json: bool) -> None:
         print_json(document)
         return
     running = "running" if document["running"] else "not running"
-    note(f"hopperd {document['version']} is {running}; {document['open']} open jobs.")
+    note(f"hopperd {document['version']} is {running}; {counted(document['open'], 'open job')}.")
     backlog = document["backlog"]
     if backlog:
         rows = [
@@ -63,7 +69,8 @@ def _show_status(document: dict[str, Any], as_json: bool) -> None:
     for line in document["folders"]:
         waiting = line.get("waiting_files", 0)
         if waiting:
-            note(f"Folder {line['folder']}: {waiting} files wait in {line['in']}.")
+            wait = "waits" if waiting == 1 else "wait"
+            note(f"Folder {line['folder']}: {counted(waiting, 'file')} {wait} in {line['in']}.")
         if line["paused"]:
             note(f"Folder {line['folder']} is paused: {_sentences(line['paused'])}")
         if line.get("trouble"):
@@ -89,7 +96,7 @@ def _show_jobs(title: str, jobs: list[dict[str, Any]], count: int, more: str) ->
         note(title)
     for job in jobs[:LISTED]:
         since = job["age_seconds"] if job.get("hold") or job.get("verification") else job["in_stage_seconds"]
-        note(f"  {job['job']}  {age(since)}  {job['folder']}/{job['file']}: {_what_keeps(job)}")
+        note(f"  {job['job']}  {age(since)}  {job['folder']}/{short(job['file'])}: {_what_keeps(job)}")
     left = max(count, len(jobs)) - LISTED
     if left > 0:
         note(f"  ... and {left} more: {more}")
@@ -109,7 +116,7 @@ def _show_nodes(nodes: list[dict[str, Any]]) -> None:
         what = f"Node {line['node']} (hopperd {line['version']}): "
         match line["state"]:
             case "working":
-                note(f"{what}carries {line['carries']} jobs, seen {age(line['seen_seconds'])} ago.")
+                note(f"{what}carries {counted(line['carries'], 'job')}, seen {age(line['seen_seconds'])} ago.")
             case "gone":
                 note(f"{what}gone, last seen {age(line['seen_seconds'])} ago; the others go on with its jobs.")
 
@@ -122,9 +129,10 @@ def _sentences(trouble: dict[str, Any]) -> str:
 def _show_doubts(doubts: dict[str, Any]) -> None:
     paid, delivered = doubts["open"] + doubts["finished"], doubts["perhaps_delivered_twice"]
     if paid:
-        note(f"{paid} jobs may have been paid for twice, {doubts['open']} of them open (hopperd list --doubts).")
+        jobs = counted(paid, "job")
+        note(f"{jobs} may have been paid for twice, {doubts['open']} of them open (hopperd list --doubts).")
     if delivered:
-        note(f"{delivered} jobs may have been delivered twice (hopperd list --doubts).")
+        note(f"{counted(delivered, 'job')} may have been delivered twice (hopperd list --doubts).")
 
 
 def _show_letters(letters: list[dict[str, Any]]) -> None:
@@ -178,26 +186,34 @@ def list_(
             raise ConfigurationError([f"--stage {name} is no stage; there are: {', '.join(Stage)}"])
     wanted = {
         "stage": ",".join(stage or ()),
-        "folder": folder or "",
+        "folder": typed(folder or ""),
         "opened_before": str(_since(age_)) if age_ else "",
         "failed": "1" if failed else "",
         "held": "1" if held else "",
         "doubts": "1" if doubts else "",
-        "text": text or "",
+        "text": typed(text or ""),
     }
     query = {name: value for name, value in wanted.items() if value}
-    jobs: list[dict[str, Any]] = []
-    before: str | None = None
-    while len(jobs) < limit:
-        page = {**query, "limit": str(min(500, limit - len(jobs)))} | ({"before": before} if before else {})
-        answer = ask(config, lambda counter, page=page: counter.jobs(page))  # type: ignore[misc]
-        jobs += answer["jobs"]
-        before = answer["next"]
-        if before is None:
-            break
+
+    async def all_pages(counter: Counter) -> dict[str, Any]:
+        jobs: list[dict[str, Any]] = []
+        before: str | None = None
+        while len(jobs) < limit:
+            page = {**query, "limit": str(min(500, limit - len(jobs)))} | ({"before": before} if before else {})
+            answer = await counter.jobs(page)
+            jobs += answer["jobs"]
+            before = answer["next"]
+            if before is None:
+                break
+        if folder and not jobs:
+            await check_folder(counter, folder)
+        return {"jobs": jobs, "next": before}
+
+    found = ask(config, all_pages)
     if as_json:
-        print_json({"jobs": jobs, "next": before})
+        print_json(found)
         return
+    jobs = found["jobs"]
     if not jobs:
         note("No such jobs.")
         return
@@ -215,7 +231,7 @@ def list_(
             for job in jobs
         ],
     )
-    if before is not None:
+    if found["next"] is not None:
         note(f"There are more; --limit {limit * 10} shows them.")
 
 
@@ -233,7 +249,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """One job's whole history."""
-    story = ask(config, lambda counter: counter.story(name))
+    story = ask(config, lambda counter: counter.story(typed(name)))
     if as_json:
         print_json(story)
         return
@@ -248,14 +264,15 @@ def show(
 
 
 def _show_story(story: dict[str, Any]) -> None:
-    note(f"Job {story['job']}: {story['folder']}/{story['file']}, {story['stage']}, {age(story['age_seconds'])} old.")
+    stage = story["stage"] + (", held" if story.get("hold") else "")
+    note(f"Job {story['job']}: {story['folder']}/{story['file']}, {stage}, {age(story['age_seconds'])} old.")
     for trouble in ("hold", "failure"):
         if story.get(trouble):
-            note(f"{story[trouble]['reason']}: {story[trouble]['what']}\n  {story[trouble]['do']}")
+            note(f"{story[trouble]['reason']}: {story[trouble]['what']}", f"  {story[trouble]['do']}")
     if story.get("node"):
         note(f"Node {story['node']} carries it.")
     if story.get("waiting"):
-        note(f"Waits: {story['waiting']}")
+        note(f"Waits: {story['waiting'].removeprefix('waits ')}")
     if story.get("task"):
         note(f"Task {story['task']['number'] or story['task']['id']} at the service.")
     if story.get("duplicate_of"):

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from hopperd.cli.connection import ConfigFile
+from hopperd.cli.owner import root_warning
 
 
 def run(
@@ -28,6 +29,7 @@ def run(
 
     settings = load(config)
     configure(settings.log.level, settings.log.format)
+    settings = settings.model_copy(update={"warnings": (*settings.warnings, *root_warning(settings))})
     return asyncio.run(run_daemon(settings, once=once, wait_seconds=wait))
 
 

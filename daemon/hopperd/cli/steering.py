@@ -6,11 +6,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from hopperd.cli.connection import AsJson, ConfigFile, ask
+from hopperd.cli.connection import AsJson, ConfigFile, Counter, ask
 from hopperd.cli.reading import print_json
-from hopperd.cli.terminal import note
+from hopperd.cli.terminal import note, typed
 from hopperd.errors import ConfigurationError, ExitCode
-from hopperd.settings import load
 
 Jobs = Annotated[
     list[str] | None,
@@ -76,7 +75,8 @@ def _order(name: str, jobs: list[str] | None, config: Any, as_json: bool, **more
     if not jobs and not more.get("failed") and not more.get("folder"):
         others = "--failed or --folder" if "failed" in more else "or --folder"
         raise ConfigurationError([f"hopperd {name} needs a job id, a file name, {others}"])
-    body = {"order": name, "jobs": jobs or [], **more}
+    words = {key: typed(value) if isinstance(value, str) else value for key, value in more.items()}
+    body = {"order": name, "jobs": [typed(job) for job in jobs or ()], **words}
     answer = ask(config, lambda counter: counter.order(body))
     if as_json:
         print_json(answer)
@@ -105,26 +105,41 @@ def pause(
     as_json: AsJson = False,
 ) -> None:
     """Pause an account (no request leaves) or a folder (nothing is taken in, its jobs stand still)."""
-    which = _kind(name, kind, config)
-    answer = ask(config, lambda counter: counter.pause(which, name, why))
-    print_json(answer) if as_json else note(f"The {which} {name} is paused; hopperd resume {name} ends that.")
+
+    async def give(counter: Counter) -> dict[str, Any]:
+        return await counter.pause(await _kind(counter, name, kind), name, typed(why))
+
+    answer = ask(config, give)
+    if as_json:
+        print_json(answer)
+    else:
+        again = name if kind is None else f"{name} --kind {kind}"
+        note(f"The {answer['kind']} {name} is paused; hopperd resume {again} ends that.")
 
 
 def resume(name: Target, config: ConfigFile = None, kind: Kind = None, as_json: AsJson = False) -> None:
     """Resume an account or a folder."""
-    which = _kind(name, kind, config)
-    answer = ask(config, lambda counter: counter.resume(which, name))
-    print_json(answer) if as_json else note(f"The {which} {name} goes on.")
+
+    async def give(counter: Counter) -> dict[str, Any]:
+        return await counter.resume(await _kind(counter, name, kind), name)
+
+    answer = ask(config, give)
+    print_json(answer) if as_json else note(f"The {answer['kind']} {name} goes on.")
 
 
-def _kind(name: str, kind: str | None, config: Any) -> Literal["account", "folder"]:
-    settings = load(config, need_tokens=False)
-    is_account, is_folder = name in settings.accounts, name in [folder.name for folder in settings.folders]
-    if kind == "account" or (kind is None and is_account and not is_folder):
-        return "account"
-    if kind == "folder" or (kind is None and is_folder and not is_account):
-        return "folder"
+async def _kind(counter: Counter, name: str, kind: str | None) -> Literal["account", "folder"]:
+    """What the name names. Raises ConfigurationError where it names nothing of that kind, or two things."""
+    if kind not in (None, "account", "folder"):
+        raise ConfigurationError([f"--kind {kind} is no kind; there are: account, folder"])
+    status = await counter.status()
+    accounts = [line["account"] for line in status["accounts"]]
+    folders = [line["folder"] for line in status["folders"]]
+    is_account, is_folder = (kind != "folder" and name in accounts, kind != "account" and name in folders)
     if is_account and is_folder:
         raise ConfigurationError([f"{name} is both an account and a folder; say --kind account or --kind folder"])
-    known = ", ".join([*settings.accounts, *(folder.name for folder in settings.folders)])
-    raise ConfigurationError([f"there is no account or folder {name!r}; there are: {known}"])
+    if is_account:
+        return "account"
+    if is_folder:
+        return "folder"
+    known = {"account": accounts, "folder": folders}.get(kind or "", [*accounts, *folders])
+    raise ConfigurationError([f"there is no {kind or 'account or folder'} {name!r}; there are: {', '.join(known)}"])

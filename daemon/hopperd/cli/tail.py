@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -11,10 +12,20 @@ from typing import Annotated, Any
 
 import typer
 
-from hopperd.cli.connection import AsJson, ConfigFile, daemon_session, speak_of_trouble_only
+from hopperd.cli.connection import (
+    AsJson,
+    ConfigFile,
+    OverSocket,
+    check_folder,
+    daemon_session,
+    running_state,
+    speak_of_trouble_only,
+)
 from hopperd.cli.terminal import note
 from hopperd.errors import NotRunning
+from hopperd.ledger.state import may_use
 from hopperd.settings import load
+from hopperd.web.control_socket import is_answered
 
 
 def tail(
@@ -24,10 +35,12 @@ def tail(
 ) -> None:
     """Events as they happen, one a line, until stopped. With --json, one JSON document a line."""
     speak_of_trouble_only()
-    settings = load(config, need_tokens=False)
+    state = running_state(config) or load(config, need_tokens=False).state
 
     async def follow() -> None:
-        async for kind, told in _events(settings.state):
+        if folder is not None and is_answered(state):
+            await check_folder(OverSocket(state), folder)
+        async for kind, told in _events(state):
             if folder is not None and told.get("folder") not in (folder, None):
                 continue
             if as_json:
@@ -54,6 +67,7 @@ async def _events(state: Path) -> AsyncIterator[tuple[str, dict[str, Any]]]:
                     elif text.startswith("data: "):
                         yield kind, json.loads(text.removeprefix("data: "))
     except (ClientError, OSError, TimeoutError) as error:
+        may_use(os.fspath(state))
         raise NotRunning("no daemon answers: `hopperd run` starts one, and only a running one has events.") from error
     raise NotRunning("the daemon ended.")
 

@@ -7,16 +7,17 @@ nothing is concluded and nothing is made. The marker in work/ also holds the led
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from hopperd.errors import FolderIdentityError
 from hopperd.folders import places, renaming
-from hopperd.folders.layout import MARKER, ROLES, STAGING, Layout, Role
+from hopperd.folders.layout import MARKER, ONE_MOUNT, ROLES, STAGING, Layout, Role
 from hopperd.folders.trouble import trouble_from, troubled
 from hopperd.pipeline.naming import printable
 from hopperd.ports import FolderMark, FolderTrouble
@@ -47,7 +48,7 @@ def prepare(layout: Layout, ledger_id: str, marks: Mapping[str, FolderMark], *, 
         for role in ROLES:
             _make_folder(layout.roots[role])
             _mark(layout, role, ledger_id, starts)
-        _cross(layout)
+    _cross(layout)
     new = (FolderMark(key=layout.key(role), path=layout.roots[role], starts=starts) for role in ROLES)
     return Prepared(marks=tuple(new), warnings=(warning,) if warning else ())
 
@@ -216,10 +217,20 @@ def _mark(layout: Layout, role: Role, ledger_id: str, starts: int) -> None:
             places.flush_folder(fd)
 
 
+@contextlib.contextmanager
+def _crossing(work: bytes) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            raise FolderTrouble("crossing", f"{printable(work)} {ONE_MOUNT}", work) from error
+        raise trouble_from(error, work, "move a file from in/ into") from error
+
+
 def _cross(layout: Layout) -> None:
-    """A real rename from in/ to work/: what every claim needs. OSError EXDEV where they are not on one mount."""
+    """A real rename from in/ to work/: what every claim needs."""
     name = b".hopperd-probe"
-    with places.root_folder(layout.inbox) as inbox, places.root_folder(layout.work) as work:
+    with _crossing(layout.work), places.root_folder(layout.inbox) as inbox, places.root_folder(layout.work) as work:
         os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=inbox))
         try:
             os.rename(name, name, src_dir_fd=inbox, dst_dir_fd=work)

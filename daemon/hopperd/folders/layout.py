@@ -16,6 +16,10 @@ Role = Literal["in", "work", "out", "done", "failed"]
 ROLES: tuple[Role, ...] = ("in", "work", "out", "done", "failed")
 
 MARKER = b".hopperd-id"
+ONE_MOUNT = (
+    "cannot be reached from in/ by rename. Both must lie on one file system and one mount: set work to a folder beside "
+    "in/, or to in/.hopperd if a share is mounted at in/ itself"
+)
 STAGING = b".hopperd"
 MANIFEST = b"manifest.json"
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hopperd.folders import places, renaming
-from hopperd.folders.layout import ROLES, Layout, Role
+from hopperd.folders.layout import ONE_MOUNT, ROLES, Layout, Role
 from hopperd.folders.mounts import Mount, mount_of, mounts, mounts_below
 from hopperd.pipeline.naming import printable
 
@@ -43,6 +43,8 @@ def probe(layout: Layout) -> Probed:
         problems += _try_writing(role, root, remarks)
     if os.path.isdir(layout.inbox) and os.path.isdir(layout.work) and not problems:
         problems += _try_crossing(layout)
+    elif not problems and _will_be_apart(layout, table):
+        problems.append(f"work: {printable(layout.work)} {ONE_MOUNT}")
     remarks += _about_mounts(layout, table)
     return Probed(problems=tuple(problems), remarks=tuple(remarks))
 
@@ -57,6 +59,21 @@ def disk_state(path: bytes) -> tuple[int, bool]:
     """Room for this user on the disk of `path`, in bytes, and whether it is mounted read-only."""
     found = os.statvfs(path)
     return found.f_bavail * found.f_frsize, bool(found.f_flag & os.ST_RDONLY)
+
+
+def full_disks(layout: Layout, free_space_bytes: int) -> list[str]:
+    """A sentence for each disk with less room than intake asks for."""
+    disks: dict[int, bytes] = {}
+    for root in layout.roots.values():
+        with contextlib.suppress(OSError):  # a place that cannot be reached is told of by the probe
+            disks.setdefault(os.stat(_nearest(root)).st_dev, _nearest(root))
+    rooms = {path: disk_state(path)[0] for path in disks.values()}
+    return [
+        f"the disk of {printable(path)} has {room:,} bytes free, less than free_space_bytes ({free_space_bytes:,}): "
+        f"nothing is taken in. Free space on it, or ask for less"
+        for path, room in rooms.items()
+        if room < free_space_bytes
+    ]
 
 
 def _nearest(path: bytes) -> bytes:
@@ -121,6 +138,12 @@ def _try_crossing(layout: Layout) -> list[str]:
     return []
 
 
+def _will_be_apart(layout: Layout, table: list[Mount]) -> bool:
+    """Whether in/ and work/, once they are made, will lie on two file systems or mounts."""
+    inbox, work = _nearest(layout.inbox), _nearest(layout.work)
+    return os.stat(inbox).st_dev != os.stat(work).st_dev or mount_of(inbox, table) != mount_of(work, table)
+
+
 def _unlink_quietly(fd: int, *names: bytes) -> None:
     for name in names:
         with contextlib.suppress(OSError):
@@ -130,10 +153,7 @@ def _unlink_quietly(fd: int, *names: bytes) -> None:
 def _problem(role: Role, root: bytes, error: OSError) -> str:
     where = f"{role}: {printable(root)}"
     if error.errno == errno.EXDEV:
-        return (
-            f"{where} cannot be reached from in/ by rename. Both must lie on one file system and one mount: set work "
-            f"to a folder beside in/, or to in/.hopperd if a share is mounted at in/ itself"
-        )
+        return f"{where} {ONE_MOUNT}"
     if error.errno in (errno.EACCES, errno.EPERM):
         return _denied(role, root, "may not list, write, rename and delete in it")
     if error.errno == errno.EROFS:

@@ -6,14 +6,18 @@ ledger that is missing or empty is a damaged one.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pwd
+import shlex
 import string
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal
 
 from hopperd.boot import boot_id
 from hopperd.errors import LedgerDamaged, LedgerError
-from hopperd.ledger.lock import Holder
+from hopperd.ledger.lock import LOCK_NAME, Holder
 
 LEDGER_NAME: Final = "ledger.sqlite"
 ID_NAME: Final = "ledger-id"
@@ -45,8 +49,44 @@ class Plan:
     check: bool
 
 
+def may_use(state: str) -> None:
+    """Raises LedgerError where another user's state folder lies: it tells whose, and what to do.
+
+    What is not there, or not usable for another reason, is told by whoever needs it.
+    """
+    for path, flags in ((state, os.O_RDONLY | os.O_DIRECTORY), (os.path.join(state, LOCK_NAME), os.O_RDWR)):
+        try:
+            os.close(os.open(path, flags | os.O_CLOEXEC))
+        except PermissionError:
+            whose, me = owner_of(path), user_name(os.geteuid())
+            order = "sudo hopperd status" if whose == "root" else f"sudo -u {shlex.quote(whose)} hopperd status"
+            give = f"chown -R {me} {shlex.quote(state)}"
+            raise LedgerError(
+                f"{path} may not be used by this user, {me}: it belongs to {whose}. Give the command as the user that "
+                f"hopperd runs as, like `{order}`. If that is {me}, give it the folder: `{give}`."
+            ) from None
+        except OSError:
+            return
+
+
+def owner_of(path: str) -> str:
+    """The user whose `path` is; where that cannot be seen, whose the folder is that hides it."""
+    for each in (Path(path), *Path(os.path.abspath(path)).parents):
+        with contextlib.suppress(OSError):
+            return user_name(os.stat(each).st_uid)
+    return user_name(0)
+
+
+def user_name(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"#{number}"  # as sudo takes it
+
+
 def prepare(state: str) -> None:
     """Make the state folder, mode 0700, if it is not there. Raises LedgerError."""
+    may_use(state)
     try:
         if not os.path.isdir(state):
             os.makedirs(state, mode=0o700)
@@ -60,6 +100,8 @@ def ledger_path(state: str) -> str:
 
 
 def has_ledger(state: str) -> bool:
+    """Raises LedgerError where this user may not see that."""
+    may_use(state)
     return any(os.path.lexists(os.path.join(state, name)) for name in (LEDGER_NAME, ID_NAME))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -24,6 +25,11 @@ SAID_BYTES: Final = 2_000
 SAID_LETTERS: Final = 200
 READ_BYTES: Final = 1 << 16
 PIPES_READ: Final = 16
+
+
+def is_there(word: str) -> bool:
+    """Whether this user could run the command, with the PATH and in the folder that it will have."""
+    return shutil.which(os.path.join("/", word) if "/" in word else word, path=PLAIN["PATH"]) is not None
 
 
 class Command:

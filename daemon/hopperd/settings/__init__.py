@@ -6,7 +6,7 @@ else they come from, `overlaps` which paths must not meet, `loading` joins them,
 """
 
 from hopperd.settings.folder import Folder, StuckAfter
-from hopperd.settings.loading import DEFAULT_PLACES, load
+from hopperd.settings.loading import DEFAULT_PLACES, load, mistakes_of, state_folder
 from hopperd.settings.models import Account, InspectionSettings, LogSettings, Settings, WebSettings
 from hopperd.settings.reference import reference_text, schema
 from hopperd.settings.reload import changes, reloaded
@@ -25,7 +25,9 @@ __all__ = [
     "WebSettings",
     "changes",
     "load",
+    "mistakes_of",
     "reference_text",
     "reloaded",
     "schema",
+    "state_folder",
 ]

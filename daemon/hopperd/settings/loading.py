@@ -36,6 +36,24 @@ def load(path: Path | None, environ: Mapping[str, str] = os.environ, *, need_tok
     return _Loading(file, _read(file), environ, need_tokens=need_tokens).settings()
 
 
+def state_folder(path: Path | None, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Where the state folder is, whatever else is a mistake; None where not even that can be said."""
+    try:
+        file = _find(path)
+        return _Loading(file, _read(file), environ, need_tokens=False).state()
+    except ConfigurationError:
+        return None
+
+
+def mistakes_of(text: str, file: Path) -> list[str]:
+    """Of a configuration that is not written yet, as if it stood in `file`; tokens are no matter."""
+    try:
+        _Loading(file, tomllib.loads(text), {}, need_tokens=False).settings()
+    except ConfigurationError as error:
+        return list(error.problems)
+    return []
+
+
 def _find(path: Path | None) -> Path:
     if path is not None:
         return path
@@ -96,8 +114,7 @@ class _Loading:
 
     def settings(self) -> Settings:
         self._refuse_written_secrets()
-        own = {n: text for n, text in self.environ.items() if n not in VARIABLES.values() and not is_secret(n)}
-        self.origins, unknown_variables = layer(self.document, own)
+        unknown_variables = self._layer()
         top = self._validate(Document, {k: v for k, v in self.document.items() if k not in {"accounts", "folders"}}, ())
         web = self.document.get("web")
         self._web(web if isinstance(web, dict) else {}, top)
@@ -114,6 +131,16 @@ class _Loading:
         found = {name: getattr(top, name) for name in Document.model_fields}
         found |= {"accounts": accounts, "folders": tuple(folders)}
         return Settings.model_construct(**found, path=Path(os.path.abspath(self.file)), warnings=tuple(self.warnings))
+
+    def state(self) -> Path | None:
+        self._layer()
+        return self._state()
+
+    def _layer(self) -> list[str]:
+        """Lay the environment over the file; variables that nobody knows are mistakes."""
+        own = {n: text for n, text in self.environ.items() if n not in VARIABLES.values() and not is_secret(n)}
+        self.origins, unknown_variables = layer(self.document, own)
+        return unknown_variables
 
     def _refuse_written_secrets(self) -> None:
         accounts = self.document.get("accounts")
