@@ -17,6 +17,7 @@ from hopperd.pipeline.events import TaskSeen
 from hopperd.pipeline.job import Stage, Twin
 from hopperd.web.shapes import job_story
 from hopperd.web.stream import happening
+from tests.support.command import run_here
 from tests.support.jobs import NOW, job, original, task
 from tests.support.line import hopperd
 
@@ -117,12 +118,12 @@ def test_whoever_asks_for_json_gets_json_where_nothing_can_be_told(
     config = tmp_path / "hopperd.toml"
     config.write_text(f'state = "{tmp_path}/state"\n[accounts.main]\nlocation = "us"\napplication_id = "a"\n')
     config.write_text(config.read_text() + '[[folders]]\nname = "us"\npath = "us"\naccount = "main"\nregion = "US"\n')
-    assert cli.run(["status", "--json", "--config", str(config)]) == 3
+    assert run_here("status", "--json", "--config", str(config)) == 3
     told = json.loads(capsys.readouterr().out)
     assert told["exit_code"] == 3
     assert "there is no ledger" in told["error"]
     config.write_text(config.read_text().replace('"US"', '"XX"'))
-    assert cli.run(["check", "--json", "--config", str(config)]) == 2
+    assert run_here("check", "--json", "--config", str(config)) == 2
     told = json.loads(capsys.readouterr().out)
     assert (told["configuration"], told["fine"], told["remarks"]) == (str(config), False, [])
     assert any("region" in problem for problem in told["problems"])
@@ -145,5 +146,5 @@ def test_the_watched_status_shows_its_beginning() -> None:
 
 def test_help_calls_values_by_names_and_not_by_types_of_python(capsys: pytest.CaptureFixture[str]) -> None:
     for command in cli.COMMANDS:
-        cli.run([command, "--help"])
+        run_here(command, "--help")
         assert not re.search(r"<\w|list\[|\{", capsys.readouterr().out), command

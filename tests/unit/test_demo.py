@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hopperd import cli
 from hopperd.cli.demo import _put_in
+from tests.support.command import run_here
 
 
 def test_a_file_that_waits_under_the_name_of_a_sample_is_not_replaced(tmp_path: Path) -> None:
@@ -35,5 +35,5 @@ def test_a_file_in_place_of_the_folder_is_told_in_a_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")
-    assert cli.run(["demo", "--dir", str(tmp_path / "file")]) == 2
+    assert run_here("demo", "--dir", str(tmp_path / "file")) == 2
     assert f"{tmp_path / 'file'}" in capsys.readouterr().err

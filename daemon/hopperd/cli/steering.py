@@ -73,8 +73,8 @@ def forget(
 
 def _order(name: str, jobs: list[str] | None, config: Any, as_json: bool, **more: Any) -> int:
     if not jobs and not more.get("failed") and not more.get("folder"):
-        others = "--failed or --folder" if "failed" in more else "or --folder"
-        raise ConfigurationError([f"hopperd {name} needs a job id, a file name, {others}"])
+        others = ", --failed or --folder" if "failed" in more else " or --folder"
+        raise ConfigurationError([f"hopperd {name} needs a job id, a file name{others}"])
     words = {key: typed(value) if isinstance(value, str) else value for key, value in more.items()}
     body = {"order": name, "jobs": [typed(job) for job in jobs or ()], **words}
     answer = ask(config, lambda counter: counter.order(body))
