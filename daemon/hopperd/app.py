@@ -83,7 +83,7 @@ class Daemon:
         )
         self._allow_sweeps()
         self._runner = Runner(self._parts)
-        self._parts.wake = self._moved
+        self._parts.wake = self.moved
         self._upkeep = Upkeep(self._parts)
         self._mailroom = Mailroom(settings, store, self._clock, self, self._window.metrics, neighbours.lease)
         self._intakes = {name: Intake(name, self._parts, self._runner.wake) for name in self._parts.folders}
@@ -228,7 +228,7 @@ class Daemon:
             return any(intake.is_just_claimed(job_id) for intake in self._intakes.values())
 
         policies, pools = policies_of(self._settings), self._threads.of
-        audit = audit_of(self._settings, self._store, self._clock, policies, pools, claiming, self._moved)
+        audit = audit_of(self._settings, self._store, self._clock, policies, pools, claiming, self.moved)
         return await audit.run(repair=repair)
 
     async def _until_drained(self, wait_seconds: float) -> ExitCode:
@@ -307,7 +307,7 @@ class Daemon:
         self._allow_sweeps()
         self._inspector.reload({folder.name: folder for folder in self._settings.folders})
         log.info("reloaded", applied=applied, needs_restart=needs_restart)
-        self._moved()
+        self.moved()
 
     async def _reload_account(self, account: Account) -> None:
         parts, limits = self._parts.accounts[account.name], self._limits[account.name]
@@ -361,9 +361,6 @@ class Daemon:
         return await self._parts.folders[folder].disk.read_export(export)
 
     def moved(self) -> None:
-        self._moved()
-
-    def _moved(self) -> None:
         self._runner.wake()
         for intake in self._intakes.values():
             intake.wake()

@@ -34,14 +34,12 @@ class Redaction:
 
     def __call__(self, _: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         for key, value in event.items():
-            if value is not None:
-                event[key] = self.clean(value) if isinstance(value, str) else self._cleaned(value)
+            event[key] = self._cleaned(value)
         return event
 
     def clean(self, text: str) -> str:
         for secret in self._secrets:
-            if secret in text:
-                text = text.replace(secret, "[secret]")
+            text = text.replace(secret, "[secret]")
         return text
 
     def _cleaned(self, value: Any) -> Any:

@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.browser.test_page import ARGUMENTS, CHROMIUM, Screen, playwright, pytestmark  # noqa: F401
+from tests.browser.test_page import Screen, playwright, pytestmark  # noqa: F401
 from tests.support.line import invoice
 from tests.support.web_line import READ, WebLine
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield chromium
-        chromium.close()
 
 
 def opened(line: WebLine, browser: Any, file: str, **options: Any) -> Screen:

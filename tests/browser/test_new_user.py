@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from tests.support import specimens
+from tests.support.chromium import CHROMIUM
 from tests.support.line import invoice
 from tests.support.web_line import WebLine
 
 playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = "/usr/bin/chromium"
 SECONDS = 10.0
 
 pytestmark = [

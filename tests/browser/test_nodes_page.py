@@ -5,7 +5,8 @@ from __future__ import annotations
 import urllib.request
 from pathlib import Path
 
-from tests.browser.test_page import ARGUMENTS, CHROMIUM, Screen, playwright, pytestmark  # noqa: F401
+from tests.browser.test_page import Screen, playwright, pytestmark  # noqa: F401
+from tests.support.chromium import ARGUMENTS, CHROMIUM
 from tests.support.fleet import Fleet, Node
 from tests.support.line import invoice
 from tests.support.web_line import served

@@ -18,22 +18,12 @@ from typing import Any, Final
 
 import pytest
 
+from tests.support.chromium import CHROMIUM
 from tests.support.line import invoice
 from tests.support.web_line import ACT, READ, WebLine
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the browser test needs the Python package playwright")
 
-CHROMIUM: Final = "/usr/bin/chromium"
-ARGUMENTS: Final = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 WAIT_MS: Final = 20_000
 playwright.expect.set_options(timeout=WAIT_MS)
 HOSTILE: Final = "<img src=x onerror=document.title='owned'>\"'&amp;\u202egnp.pdf"
@@ -43,14 +33,6 @@ pytestmark = [
     pytest.mark.timeout(240),
     pytest.mark.skipif(not os.path.exists(CHROMIUM), reason=f"the browser test needs {CHROMIUM}"),
 ]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")

@@ -10,34 +10,16 @@ from typing import Any, Final
 
 import pytest
 
+from tests.support.chromium import CHROMIUM
 from tests.support.sandbox_process import SandboxProcess, Service, tiny_ubl
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the browser test needs the Python package playwright")
 
-CHROMIUM: Final = "/usr/bin/chromium"
-ARGUMENTS: Final = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 WAIT_MS: Final = 20_000
 playwright.expect.set_options(timeout=WAIT_MS)
 SILENCE_SECONDS: Final = "4"
 
 pytestmark = pytest.mark.skipif(not os.path.exists(CHROMIUM), reason=f"the browser test needs {CHROMIUM}")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,12 @@ class Scene:
         self.at: dict[str, Any] = {}
         disk = SimpleNamespace(identity=self._identity)
         folder = SimpleNamespace(
-            policy=Policy(), disk=disk, learned=Learned.fresh(2.0), run_properties={}, troubles={}, is_hanging=False
+            policy=Policy(),
+            disk=disk,
+            learned=Learned.fresh(2.0),
+            run_properties={},
+            has_passed=lambda step: False,
+            is_hanging=False,
         )
         account = SimpleNamespace(turns=self, service=self, answered=Answered(), settings=None)
         parts = SimpleNamespace(

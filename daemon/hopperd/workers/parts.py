@@ -67,15 +67,15 @@ class FolderParts:
 
     troubles: dict[Step, tuple[str, float]] = field(default_factory=dict)  # what the latest try of each met, and when
 
-    def has_trouble(self, step: Step, what: str, now: float) -> bool:
-        """A step has met it. True: there was none of which anybody was told."""
+    def has_met(self, step: Step, what: str, now: float) -> bool:
+        """The step has met trouble. True: the folder had none."""
         is_new = self.trouble(now) is None
         self.troubles[step] = what, now
         return is_new
 
-    def is_over(self, step: Step) -> bool:
-        """The step is done. True: it had met trouble."""
-        return self.troubles.pop(step, None) is not None
+    def has_passed(self, step: Step) -> bool:
+        """The step is done. True: it was the last that had met trouble."""
+        return self.troubles.pop(step, None) is not None and not self.troubles
 
     def trouble(self, now: float) -> str | None:
         """What steps of jobs meet in the folder at present. Nobody may be left to try: what is old is forgotten."""

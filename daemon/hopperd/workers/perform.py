@@ -38,8 +38,7 @@ async def perform(step: Step, job: Job, parts: Parts) -> Event:
         if step is not Step.UPLOAD:  # nothing else reads the original
             raise
         return await sending.changed(job, parts, why=printable(str(error)))
-    folder = folder_of(job, parts)
-    if folder.troubles and folder.is_over(step) and not folder.troubles:
+    if folder_of(job, parts).has_passed(step):
         log.info("folder-back", folder=job.folder)
     return event
 

@@ -52,7 +52,7 @@ async def while_it_answers(folder: FolderParts, call: Coroutine[Any, Any, Given]
 
 def folder_weather(trouble: FolderTrouble, step: Step, job: Job, parts: Parts) -> Weather:
     """Said of the folder as well: whoever looks there is not to look for the job that waits."""
-    if folder_of(job, parts).has_trouble(step, trouble.what, parts.clock.monotonic()):
+    if folder_of(job, parts).has_met(step, trouble.what, parts.clock.monotonic()):
         log.error("folder-trouble", folder=job.folder, what=trouble.what)
     kind: e.WeatherKind = "disk" if trouble.kind == "disk" else "folder"
     return Weather(kind=kind, what=trouble.what, jitter=parts.random.random())
