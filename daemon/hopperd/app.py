@@ -210,12 +210,12 @@ class Daemon:
         return [one.name for one in folders if one.events == "auto" and in_bucket(one.path) is None]
 
     async def _keep_watching(self, name: str) -> None:
-        """Once the folder has answered: to begin a watch on a share that hangs would stop the event loop."""
+        """Once the folder has answered: watchfiles begins a watch with Python's lock held, share or not."""
         intake = self._intakes[name]
         await intake.proven.wait()
         settings = self._parts.folders[name].settings
         step_ms = STEP_MS if settings.quiet_seconds >= 1.0 else QUICK_STEP_MS
-        watch = Watch(os.fsencode(settings.inbox), intake.hint, self._threads.of(name), step_ms)
+        watch = Watch(os.fsencode(settings.inbox), intake.hint, self._threads.watching(name), step_ms)
         watch.follow(intake.folders)
         intake.follow = watch.follow
         await watch.run()

@@ -33,6 +33,7 @@ class FileThreads:
         self._of = {folder: Pool(each, f"{NAME}-{folder}") for folder in folders}
         self._transfers = {folder: Pool(each, f"{NAME}-{folder}-transfers") for folder in folders}
         self._asking = {folder: Pool(1, f"{NAME}-{folder}-asking") for folder in folders}
+        self._watching = {folder: Pool(1, f"{NAME}-{folder}-watch") for folder in folders}
 
     def of(self, folder: str) -> Pool:
         return self._of[folder]
@@ -44,6 +45,10 @@ class FileThreads:
         """For the question whether the folder answers, which is not to stand behind anything else."""
         return self._asking[folder]
 
+    def watching(self, folder: str) -> Pool:
+        """For the watch of the folder, which keeps it for good."""
+        return self._watching[folder]
+
     def waiting_seconds(self, folder: str) -> float:
         """For how long the oldest of what was asked of the folder has been waiting; 0 where nothing is."""
         return max(self._of[folder].waiting_seconds(), self._transfers[folder].waiting_seconds())
@@ -54,7 +59,8 @@ class FileThreads:
 
         import structlog
 
-        pools = [*self._of.values(), *self._transfers.values(), *self._asking.values()]
+        each = (self._of, self._transfers, self._asking, self._watching)
+        pools = [pool for of in each for pool in of.values()]
         for pool in pools:
             pool.shutdown(wait=False, cancel_futures=True)
         if not await asyncio.to_thread(_ended, HUNG_SECONDS):

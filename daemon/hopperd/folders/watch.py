@@ -10,12 +10,11 @@ is through, three seconds with a million. The sweep has seen them.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import os
-from collections.abc import AsyncGenerator, Callable, Collection
+import threading
+from collections.abc import Callable, Collection
 from concurrent.futures import Executor
-from typing import Any, TypeVar
 
 import structlog
 import watchfiles
@@ -39,25 +38,39 @@ _LIMITS = {
 }
 
 Root = tuple[int, int] | None
-Answer = TypeVar("Answer")
+
+
+class _Stop(threading.Event):
+    """Ends one watch. watchfiles asks for it at each step, and the first time the watch stands."""
+
+    def __init__(self, stands: Callable[[], object]) -> None:
+        super().__init__()
+        self._stands: Callable[[], object] | None = stands
+
+    def is_set(self) -> bool:
+        if self._stands is not None:
+            self._stands()
+            self._stands = None
+        return super().is_set()
 
 
 class Watch:
     """Wakes `wake` whenever something changes below `path`. `without_events` says why it cannot, once it cannot.
 
-    `pool` runs what asks the disk: that of the folder, so that a share that hangs takes no one else's thread.
+    `thread` is its own, one, and the only one that asks the disk: a share that hangs takes no one else's. Where nothing
+    happens it alone wakes up, ten times a second, and the event loop never.
     """
 
     def __init__(
-        self, path: bytes, wake: Callable[[], None], pool: Executor | None = None, step_ms: int = QUICK_STEP_MS
+        self, path: bytes, wake: Callable[[], None], thread: Executor | None = None, step_ms: int = QUICK_STEP_MS
     ) -> None:
         self._path = path
         self._step_ms = step_ms
         self._wake = wake
-        self._pool = pool
+        self._thread = thread
         self._later: asyncio.TimerHandle | None = None
         self._folders: frozenset[str] = frozenset()
-        self._stop: asyncio.Event | None = None
+        self._stop: threading.Event | None = None
         self._folders_moved = False
         self.restarts = 0
         self.without_events: str | None = None
@@ -73,17 +86,17 @@ class Watch:
 
     async def run(self) -> None:
         """Until cancelled; ends early where no events can come."""
-        mount = await self._in_pool(lambda: mount_of(self._path))
+        loop = asyncio.get_running_loop()
+        mount = await loop.run_in_executor(self._thread, mount_of, self._path)
         if mount is not None and not mount.is_local:
             self.without_events = f"{mount.kind} gives no events of changes made elsewhere; the sweep alone finds files"
             log.info("events-off", path=printable(self._path), what=self.without_events)
             return
         pause = SHORTEST_PAUSE_SECONDS
-        loop = asyncio.get_running_loop()
         try:
             while True:
                 started, self._folders_moved = loop.time(), False
-                await self._watch_once()
+                await self._watch_once(loop)
                 if self._folders_moved:
                     continue
                 self.restarts += 1
@@ -95,28 +108,30 @@ class Watch:
             if self._later is not None:
                 self._later.cancel()
 
-    async def _watch_once(self) -> None:
+    async def _watch_once(self, loop: asyncio.AbstractEventLoop) -> None:
         """One life of a watch. Whatever ends it, but our own cancellation, is a reason to start anew."""
+        # What came between the last sweep and the moment when the watch stands gave no event.
+        stop = self._stop = _Stop(lambda: loop.call_soon_threadsafe(self._wake))
         try:
-            await self._follow()
-        except asyncio.CancelledError:
+            if await loop.run_in_executor(self._thread, self._listen, loop, stop, self._folders):
+                self._folders_moved = True
+        except (asyncio.CancelledError, GeneratorExit):
             raise
-        except Exception as error:
+        except BaseException as error:  # what goes wrong inside watchfiles need not be an Exception
             self._say(error)
-        except BaseExceptionGroup as group:
-            if group.subgroup(asyncio.CancelledError) is not None:
-                raise asyncio.CancelledError from group
-            self._say(group)
+        finally:
+            stop.set()
 
-    async def _follow(self) -> None:
-        root = await self._look()
+    def _listen(self, loop: asyncio.AbstractEventLoop, stop: threading.Event, folders: Collection[str]) -> bool:
+        """On the thread, until the watch ends: whether that is for a subfolder, which only a new watch sees into."""
+        root = _root_of(self._path)
         if root is None:
-            return
-        stop = self._stop = asyncio.Event()
-        folders = await self._in_pool(lambda: _there(os.fsdecode(self._path), self._folders))
-        changes: AsyncGenerator[set[Any], None] = watchfiles.awatch(
-            os.fsdecode(self._path),
-            *folders,
+            return False
+        path = os.fsdecode(self._path)
+        below = _there(path, folders)
+        for batch in watchfiles.watch(
+            path,
+            *below,
             watch_filter=None,
             debounce=DEBOUNCE_MS,
             step=self._step_ms,
@@ -125,28 +140,23 @@ class Watch:
             stop_event=stop,
             recursive=False,
             ignore_permission_denied=True,
-        )
-        self._wake()  # what came between the last sweep and this moment gave no event
-        try:
-            async with contextlib.aclosing(changes):
-                async for batch in changes:
-                    self.without_events = None
-                    if batch:
-                        self._wake()
-                        self._wake_again()
-                    if any(path in folders and change is not watchfiles.Change.modified for change, path in batch):
-                        self._folders_moved = True  # gone, or another of its name: only a new watch sees into that
-                        return
-                    if await self._look() != root:
-                        return  # the root is another folder now: this watch would never see a thing again
-        finally:
-            stop.set()
+        ):
+            if self.without_events is not None:
+                loop.call_soon_threadsafe(self._works)
+            if batch:
+                loop.call_soon_threadsafe(self._heard)
+            if any(where in below and change is not watchfiles.Change.modified for change, where in batch):
+                return True  # gone, or another of its name
+            if _root_of(self._path) != root:
+                return False  # the root is another folder now: this watch would never see a thing again
+        return False
 
-    async def _look(self) -> Root:
-        return await self._in_pool(lambda: _root_of(self._path))
+    def _works(self) -> None:
+        self.without_events = None
 
-    async def _in_pool(self, question: Callable[[], Answer]) -> Answer:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, question)
+    def _heard(self) -> None:
+        self._wake()
+        self._wake_again()
 
     def _wake_again(self) -> None:
         if self._later is not None:
