@@ -25,7 +25,7 @@ from hopperd.pipeline.naming import printable
 log = structlog.get_logger("hopperd.watch")
 
 DEBOUNCE_MS = 200
-STEP_MS = 100  # how often a watch is asked for its events; each time costs, also where there are none
+STEP_MS = 125  # how often a watch is asked for its events; each time costs, also where there are none
 QUICK_STEP_MS = 50
 TICK_MS = 2_000  # how often a quiet watch is asked whether its root is still the same
 SECOND_WAKE_SECONDS = 1.0  # files that came into a fresh subfolder before it was watched gave no event
@@ -58,7 +58,7 @@ class Watch:
     """Wakes `wake` whenever something changes below `path`. `without_events` says why it cannot, once it cannot.
 
     `thread` is its own, one, and the only one that asks the disk: a share that hangs takes no one else's. Where nothing
-    happens it alone wakes up, ten times a second, and the event loop never.
+    happens it alone wakes up, eight times a second, and the event loop never.
     """
 
     def __init__(
