@@ -22,7 +22,7 @@ from hopperd.folders.watch import Watch
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "SHORTEST_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(watching, "LONGEST_PAUSE_SECONDS", 0.02)
-    monkeypatch.setattr(watching, "TICK_MS", 100)
+    monkeypatch.setattr(watching, "ROOT_SECONDS", 0.1)
     monkeypatch.setattr(watching, "DEBOUNCE_MS", 50)
     monkeypatch.setattr(watching, "STEP_MS", 10)
     monkeypatch.setattr(watching, "SECOND_WAKE_SECONDS", 0.05)
@@ -86,6 +86,34 @@ def test_subfolders_are_watched_that_it_is_told_of(tmp_path: Path) -> None:
         await awake()
 
     play(tmp_path, scene)
+
+
+def test_many_subfolders_are_watched_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's lock is held while a watch begins: with a thousand subfolders in one go nothing else would move."""
+    monkeypatch.setattr(watching, "PART", 4)
+    names = [f"sub-{number}" for number in range(10)]
+    for name in names:
+        (tmp_path / name).mkdir()
+
+    async def scene(watch: Watch, awake: Callable[[], Awaitable[None]]) -> None:
+        watch.follow([b"", *(os.fsencode(name) for name in names)])
+        await awake()
+        for name in names:
+            (tmp_path / name / "x.pdf").write_bytes(b"x")
+            await awake()
+            await awake()
+        assert watch.restarts == 0
+
+    parts: list[int] = []
+    real = watchfiles.watch
+
+    def noted(*paths: str, **settings: Any) -> Any:
+        parts.append(len(paths))
+        return real(*paths, **settings)
+
+    monkeypatch.setattr(watchfiles, "watch", noted)
+    play(tmp_path, scene)
+    assert parts == [1, 4, 4, 3]
 
 
 def test_a_subfolder_that_is_made_anew_is_watched_anew(tmp_path: Path) -> None:
