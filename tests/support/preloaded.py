@@ -17,7 +17,6 @@ MODULES = [
     ),
     # What these import when they need it:
     "aiohttp",
-    "anyio._backends._asyncio",
     "encodings.utf_8_sig",
     "importlib.resources.readers",
     "pydantic.dataclasses",
