@@ -210,7 +210,7 @@ class Daemon:
         return [one.name for one in folders if one.events == "auto" and in_bucket(one.path) is None]
 
     async def _keep_watching(self, name: str) -> None:
-        """Once the folder has answered: watchfiles begins a watch with Python's lock held, share or not."""
+        """Once the folder has answered: a watch begins with Python's lock held, which a share that hangs would keep."""
         intake = self._intakes[name]
         await intake.proven.wait()
         settings = self._parts.folders[name].settings

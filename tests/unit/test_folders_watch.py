@@ -24,7 +24,6 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "LONGEST_PAUSE_SECONDS", 0.02)
     monkeypatch.setattr(watching, "ROOT_SECONDS", 0.1)
     monkeypatch.setattr(watching, "DEBOUNCE_MS", 50)
-    monkeypatch.setattr(watching, "STEP_MS", 10)
     monkeypatch.setattr(watching, "SECOND_WAKE_SECONDS", 0.05)
 
 

@@ -40,7 +40,6 @@ _LIMITS = {
     errno.EMFILE: "fs.inotify.max_user_instances",
 }
 
-Root = tuple[int, int] | None
 Changes = set[tuple[watchfiles.Change, str]]
 
 
@@ -160,9 +159,6 @@ class Watch:
 
     def _heard(self) -> None:
         self._wake()
-        self._wake_again()
-
-    def _wake_again(self) -> None:
         if self._later is not None:
             self._later.cancel()
         self._later = asyncio.get_running_loop().call_later(SECOND_WAKE_SECONDS, self._wake)
@@ -208,7 +204,7 @@ def _there(root: str, folders: Collection[str]) -> frozenset[str]:
     return frozenset(path for path in paths if os.path.isdir(path))
 
 
-def _root_of(path: bytes) -> Root:
+def _root_of(path: bytes) -> tuple[int, int] | None:
     try:
         found = os.stat(path)
     except OSError:
