@@ -1,4 +1,4 @@
-"""What every store of the ledger must do with jobs: open, record, find again, list, let go."""
+"""What every store of the ledger must do with jobs: open, record, give out what is due, let go."""
 
 from __future__ import annotations
 
@@ -6,32 +6,16 @@ from dataclasses import replace
 
 import pytest
 import structlog
-from sqlalchemy import update
 
 from hopperd.errors import Stale
-from hopperd.ledger import queries
 from hopperd.ledger.store import Store
-from hopperd.ledger.tables import account_pauses, jobs
-from hopperd.pipeline.events import (
-    Claimed,
-    Event,
-    Postponed,
-    Rebuilt,
-    RunAccepted,
-    RunIntended,
-    TaskSeen,
-    Uploaded,
-    Weather,
-)
-from hopperd.pipeline.job import OPEN_STAGES, Hold, Job, JobId, RemoteFile, Stage, Task, TaskStatus
+from hopperd.pipeline.events import Claimed, Event, RunAccepted, RunIntended, TaskSeen, Uploaded
+from hopperd.pipeline.job import Job, JobId, RemoteFile, Stage, Task, TaskStatus
 from hopperd.pipeline.letters import Mailing
 from hopperd.ports import FolderMark, JobQuery, Pause, Wanted
-from tests.support.stores import NOW, job_id, moved, new_job, opened, original, spoil
+from tests.support.stores import HOLD, NOW, POSTPONED, job_id, moved, new_job, opened, original
 
 pytestmark = pytest.mark.asyncio
-
-HOLD = Hold(reason="doubt", what="nobody knows", do="look", since=NOW)
-POSTPONED = Postponed(weather=Weather(kind="server", what="it rains"))
 
 
 def task(number: str = "7") -> Task:
@@ -236,110 +220,6 @@ async def test_after_the_clock_stepped_no_due_time_is_too_far_ahead(ledger: Stor
     assert await ledger.clamp_due(NOW, 60) == 0
 
 
-# ------------------------------------------------------------------------------------------------------ looking
-
-
-async def ids(ledger: Store, **query: object) -> list[int]:
-    page = await ledger.page(JobQuery(**query))  # type: ignore[arg-type]
-    return [next(n for n in range(1_000) if job_id(n) == job.id) for job in page]
-
-
-async def test_a_page_is_newest_first_and_goes_on_from_its_cursor(ledger: Store) -> None:
-    for number in range(5):
-        await opened(ledger, new_job(number))
-    assert await ids(ledger, limit=2) == [4, 3]
-    assert await ids(ledger, limit=2, before=job_id(3)) == [2, 1]
-    assert await ids(ledger, limit=0) == []
-
-
-async def test_a_page_keeps_to_what_was_asked_for(ledger: Store) -> None:
-    await opened(ledger, new_job(0))
-    await opened(ledger, new_job(1, folder="eu", account="other", opened_at=NOW - 100))
-    await opened(ledger, new_job(2, hold=HOLD))
-    await opened(ledger, new_job(3, stage=Stage.SUBMITTED, verification_url="u"))
-    await opened(ledger, new_job(4, stage=Stage.ABANDONED))
-    await opened(ledger, new_job(5, stage=Stage.FAILED, opened_at=NOW + 100))
-    await opened(ledger, new_job(6, stage=Stage.DONE))
-    assert await ids(ledger, folder="eu") == [1]
-    assert await ids(ledger, account="other") == [1]
-    assert await ids(ledger, held=True) == [2]
-    assert await ids(ledger, held=False, stages=[Stage.CLAIMED]) == [1, 0]
-    assert await ids(ledger, waiting_for_person=True) == [3]
-    assert await ids(ledger, failed=True) == [5, 4]
-    assert await ids(ledger, failed=False) == [6, 3, 2, 1, 0]
-    assert await ids(ledger, failed=False, stages=[Stage.FAILED]) == []
-    assert await ids(ledger, stages=[Stage.DONE, Stage.FAILED]) == [6, 5]
-    assert await ids(ledger, stages=OPEN_STAGES) == [4, 3, 2, 1, 0]
-    assert await ids(ledger, stages=[]) == []
-    assert await ids(ledger, opened_before=NOW) == [1]
-    assert await ids(ledger, in_stage_since=NOW) == [1]
-    assert await ids(ledger, entered_since=NOW + 1) == [5]
-    assert await ids(ledger, stages=[Stage.FAILED], entered_since=NOW + 1, limit=1) == [5]
-
-
-async def test_text_finds_ids_numbers_tasks_and_parts_of_names(ledger: Store) -> None:
-    job = await opened(ledger, new_job(0, name="Straße/RÉCHNUNG 100%.pdf".encode()))
-    await ledger.record(job, moved(job, Stage.SUBMITTED, task_id="t-77", task_number="4711"), POSTPONED, NOW)
-    await opened(ledger, new_job(1, name=b"odd\nname_\xff.PDF"))
-    await opened(ledger, new_job(2, name="re\u0301chnung.pdf".encode(), folder="eu"))
-    assert await ids(ledger, text=job.id) == [0]
-    assert await ids(ledger, text=f" {job.id.upper()} ") == [0]
-    assert await ids(ledger, text="t-77") == [0]
-    assert await ids(ledger, text="4711") == [0]
-    assert await ids(ledger, text="471") == []
-    assert await ids(ledger, text="STRASSE") == [0]
-    assert await ids(ledger, text="réchnung") == [2, 0]
-    assert await ids(ledger, text="réchnung", folder="eu") == [2]
-    assert await ids(ledger, text="réchnung", limit=1) == [2]
-    assert await ids(ledger, text="0%.") == [0]
-    assert await ids(ledger, text="odd name_%ff.pdf") == [1]
-    assert await ids(ledger, text="o_d") == []
-    assert await ids(ledger, text="x" * 100_000) == []
-
-
-async def test_a_search_goes_on_past_many_names_that_are_not_asked_for(ledger: Store) -> None:
-    await opened(ledger, new_job(0, folder="eu"))
-    for number in range(1, queries.IDS_AT_ONCE + 5):
-        await opened(ledger, new_job(number))
-    assert await ids(ledger, text="invoice", folder="eu") == [0]
-    assert len(await ids(ledger, text="invoice-1", limit=3)) == 3
-
-
-async def test_a_task_is_known_to_be_its_jobs_after_it_was_given_up(ledger: Store) -> None:
-    job = await opened(ledger, new_job(1))
-    one = await ledger.record(job, moved(job, Stage.SUBMITTED, task_id="first", task_number="1"), POSTPONED, NOW)
-    two = await ledger.record(one, moved(one, Stage.UPLOADED, task_id=None, tasks_before=("first",)), POSTPONED, NOW)
-    three = await ledger.record(two, moved(two, Stage.SUBMITTED, task_id="second"), POSTPONED, NOW)
-    await ledger.record(three, moved(three, task_number="2"), POSTPONED, NOW)
-    assert await ledger.job_with_task("first") == job.id
-    assert await ledger.job_with_task("second") == job.id
-    assert await ledger.job_with_task("third") is None
-    assert await ids(ledger, text="2") == [1]
-
-
-async def test_the_backlog_counts_open_jobs_by_folder_stage_and_age(ledger: Store) -> None:
-    assert await ledger.backlog(NOW, (10, 100)) == []
-    await opened(ledger, new_job(1, opened_at=NOW - 5))
-    await opened(ledger, new_job(2, opened_at=NOW - 50))
-    await opened(ledger, new_job(3, opened_at=NOW - 10, hold=HOLD))
-    await opened(ledger, new_job(4, opened_at=NOW - 500, stage=Stage.SUBMITTED, verification_url="u", folder="eu"))
-    await opened(ledger, new_job(5, stage=Stage.DONE))
-    cells = {(c.folder, c.stage, c.age_bucket): c for c in await ledger.backlog(NOW, (10, 100))}
-    assert set(cells) == {("us", Stage.CLAIMED, 0), ("us", Stage.CLAIMED, 1), ("eu", Stage.SUBMITTED, 2)}
-    middle = cells["us", Stage.CLAIMED, 1]
-    assert (middle.account, middle.jobs, middle.held, middle.oldest_opened_at) == ("main", 2, 1, NOW - 50)
-    assert cells["eu", Stage.SUBMITTED, 2].waiting_for_person == 1
-    (one, two) = await ledger.backlog(NOW, ())
-    assert {one.age_bucket, two.age_bucket} == {0}
-
-
-async def test_open_job_ids_are_all_of_them(ledger: Store) -> None:
-    for number, stage in enumerate(Stage):
-        await opened(ledger, new_job(number, stage=stage))
-    stages = list(Stage)
-    assert await ledger.open_job_ids() == [job_id(stages.index(stage)) for stage in OPEN_STAGES]
-
-
 # ------------------------------------------------------------------------------------------- pauses, marks, purging
 
 
@@ -402,79 +282,6 @@ async def test_a_mistake_of_who_only_listens_is_logged_and_changes_nothing(ledge
         done = await ledger.record(after, moved(after, Stage.DONE, outcome="delivered"), POSTPONED, NOW)
         assert await ledger.get(job.id) == done
     assert [line["mistakes"] for line in logged if line["event"] == "ledger.listener-failed"] == [1, 2, 4, 8]
-
-
-# ------------------------------------------------------------------------------------- rows that cannot be read
-
-
-def _wanted(limit: int) -> list[Wanted]:
-    return [Wanted(account="main", stages=(Stage.CLAIMED,), limit=limit)]
-
-
-async def test_jobs_that_cannot_be_read_take_no_place_among_those_that_are_due(ledger: Store) -> None:
-    in_hand = await opened(ledger, new_job(50, due_at=NOW - 200))
-    assert (await ledger.pick_up(_wanted(1), NOW, set(), {"us"}))[0] == [[in_hand]]
-    spoiled = [await opened(ledger, new_job(number, due_at=NOW - 100)) for number in range(40)]
-    whole = [await opened(ledger, new_job(number, due_at=NOW - 50 + number)) for number in range(40, 44)]
-    await spoil(ledger, *spoiled)
-    assert await ledger.due("main", (Stage.CLAIMED,), NOW, 3, {in_hand.id}) == whole[:3]
-    for _ in range(2):  # the first time they are not known yet
-        (found,), _next = await ledger.pick_up(_wanted(2), NOW, {in_hand.id}, {"us"})
-        assert found == whole[:2]
-
-
-async def test_a_job_that_can_be_read_again_goes_on(ledger: Store) -> None:
-    job = await opened(ledger, new_job(1))
-    await spoil(ledger, job)
-    assert await ledger.pick_up(_wanted(2), NOW, set(), {"us"}) == ([[]], None)
-    await spoil(ledger, job, stage=job.stage.value + '","notes":["mended"],"stage":"' + job.stage.value)
-    (found,), _next = await ledger.pick_up(_wanted(2), NOW, set(), {"us"})
-    assert [one.id for one in found] == [job.id]
-
-
-async def test_jobs_that_cannot_be_read_keep_nobody_from_being_tidied(ledger: Store) -> None:
-    done = [await opened(ledger, new_job(n, stage=Stage.DONE, tidy_remote=True, due_at=NOW - 9 + n)) for n in range(5)]
-    await spoil(ledger, *done[:3])
-    assert await ledger.tidy_due("main", NOW, 2) == done[3:]
-
-
-async def test_jobs_that_cannot_be_read_end_no_page_before_its_time(ledger: Store) -> None:
-    made = [await opened(ledger, new_job(number)) for number in range(6)]
-    await spoil(ledger, *made[2:5])
-    assert await ledger.page(JobQuery(limit=2)) == [made[5], made[1]]
-    assert await ledger.page(JobQuery(limit=2, before=made[1].id)) == [made[0]]
-    assert await ledger.page(JobQuery(text="invoice", limit=2)) == [made[5], made[1]]
-
-
-async def test_jobs_that_cannot_be_read_are_let_go_in_their_time_and_nothing_of_them_stays(ledger: Store) -> None:
-    first = await opened(ledger, new_job(1, content=b"same"))
-    await ledger.record(first, failed := moved(first, Stage.FAILED), POSTPONED, NOW)
-    still_open = await opened(ledger, new_job(2, content=b"other"))
-    await spoil(ledger, failed, still_open)
-    assert await ledger.purge(NOW + 1) == 1
-    assert await ledger.history(first.id) == []
-    assert await ledger.open_job_ids() == [still_open.id], "what is open is not let go"
-    await ledger.restore([moved(still_open)], Rebuilt(read_from="work"), NOW)
-    assert await ledger.open_job_ids() == [still_open.id]
-
-
-async def test_a_stage_that_nobody_knows_takes_nothing_from_the_backlog_but_itself(ledger: Store) -> None:
-    job, other = await opened(ledger, new_job(1)), await opened(ledger, new_job(2))
-    await ledger._pump.do(lambda c: c.execute(update(jobs).where(jobs.c.id == other.id).values(stage="archived")))
-    assert [(cell.stage, cell.jobs) for cell in await ledger.backlog(NOW, ())] == [(job.stage, 1)]
-
-
-async def test_a_pause_that_cannot_be_read_is_a_pause_until_a_person_ends_it(ledger: Store) -> None:
-    whole = Pause(reason="person", what="w", do="d", since=NOW, by_person=True)
-    for name in ("main", "other"):
-        await ledger.set_account_pause(name, whole)
-    spoilt = update(account_pauses).where(account_pauses.c.name == "other").values(document='{"reason":7}')
-    await ledger._pump.do(lambda c: c.execute(spoilt))
-    found = await ledger.account_pauses()
-    assert found["main"] == whole
-    assert (found["other"].reason, found["other"].by_person, found["other"].scope) == ("unreadable", True, "all")
-    await ledger.set_account_pause("other", None)
-    assert set(await ledger.account_pauses()) == {"main"}
 
 
 # --------------------------------------------------------------------------------------------------------- itself

@@ -11,12 +11,14 @@ from sqlalchemy import Connection, update
 from hopperd.ledger.codec import to_json
 from hopperd.ledger.store import Store
 from hopperd.ledger.tables import jobs
-from hopperd.pipeline.events import Claimed
-from hopperd.pipeline.job import Export, Identity, Job, JobId, Original, Stage, StageAt, new_job_id, replace
+from hopperd.pipeline.events import Claimed, Postponed, Weather
+from hopperd.pipeline.job import Export, Hold, Identity, Job, JobId, Original, Stage, StageAt, new_job_id, replace
 from hopperd.ports import Ledger
 from tests.support import postgres
 
 NOW = 1_790_000_000.0
+HOLD = Hold(reason="doubt", what="nobody knows", do="look", since=NOW)
+POSTPONED = Postponed(weather=Weather(kind="server", what="it rains"))
 
 
 def _sqlite(state: str) -> Store:
