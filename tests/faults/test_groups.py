@@ -15,7 +15,8 @@ import pytest
 from hopperd.folders import claim
 from hopperd.pipeline.job import RemoteFile, Task, TaskDocument
 from tests.support import world as world_of_a_test
-from tests.support.world import Taps, World
+from tests.support.taps import Taps
+from tests.support.world import World
 
 BY_FOLDER = {"group_by": "folder", "group_quiet_seconds": 1.0}
 

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 import pytest
 
 from hopperd.folders import renaming
-from tests.support.world import SECOND_ANSWER, Taps, World
+from tests.support.taps import SECOND_ANSWER, Taps
+from tests.support.world import World
 
 CONTENTS = (b"%PDF-1.4 first\n%%EOF", b"%PDF-1.4 second\n%%EOF")
 LIVES = 6

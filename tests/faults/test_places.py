@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.world import Taps, World
+from tests.support.taps import Taps
+from tests.support.world import World
 
 ONE_AT_A_TIME = {"tasks_in_flight": 1}
 FIRST, OTHER = b"%PDF-1.4 the first\n%%EOF", b"%PDF-1.4 the other\n%%EOF"

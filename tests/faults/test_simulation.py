@@ -11,7 +11,8 @@ import pytest
 
 from tests.support.seeds import seeds_of
 from tests.support.simulated_service import Weather
-from tests.support.world import Taps, World
+from tests.support.taps import Taps
+from tests.support.world import World
 
 SEEDS = 1000  # the long form takes 100,000, --seed replays one
 PARTS = 20

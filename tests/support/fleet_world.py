@@ -10,21 +10,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 from unittest import mock
-
-import psycopg
 
 from hopperd.capture import share
 from hopperd.ledger import fleet, link
 from hopperd.ledger.lease import NodeLease
-from hopperd.ledger.pump import InlinePump
 from hopperd.ledger.store import Store
 from hopperd.ledger.tables import metadata
 from hopperd.ports import LedgerTrouble, ServiceTrouble
@@ -33,10 +28,11 @@ from hopperd.workers.intake import Intake
 from hopperd.workers.parts import Parts
 from hopperd.workers.runner import Runner
 from hopperd.workers.upkeep import Upkeep
-from tests.support import postgres
 from tests.support.fleet_budget import LedgerDatabase, ReachedBudget
+from tests.support.fleet_database import AtThisMoment, database, say_when
+from tests.support.taps import Killed, Taps
 from tests.support.virtual import InlineExecutor, VirtualClock
-from tests.support.world import LOOKED_AT_EVERY_SECONDS, START, Killed, Taps, World, forget_intents
+from tests.support.world import LOOKED_AT_EVERY_SECONDS, START, World, forget_intents
 
 NOTICES_LOST = 0.3
 TOLD_EVERY_SECONDS = 2.0
@@ -44,13 +40,6 @@ SHORTEST_SLEEP_SECONDS = 1e-6  # less than that would not move the clock
 CALM_SECONDS = 3 * 3600.0
 CLEAR_SECONDS = ADOPTED_AFTER_SECONDS + 2 * ADOPT_EVERY_SECONDS
 """After a death: until then its last claims may lie in work/, and nobody have looked."""
-
-_CLOCK = """
-CREATE SCHEMA sim;
-GRANT USAGE ON SCHEMA sim TO PUBLIC;
-CREATE FUNCTION sim.statement_timestamp() RETURNS timestamptz STABLE LANGUAGE sql
-AS $$ SELECT to_timestamp(current_setting('sim.now')::float8) $$;
-"""
 
 Span = tuple[float, float]
 
@@ -78,7 +67,7 @@ class FleetWorld(World):
 
     def __init__(self, seed: int, fates: Sequence[Fate], **options: Any) -> None:
         super().__init__(seed, **options)
-        self._server, self.url = _database()
+        self._server, self.url = database()
         self.shared = LedgerDatabase(self._server)
         self.dice = random.Random(seed + 2)
         self.machines = [Machine(self, f"node-{number}", fate) for number, fate in enumerate(fates)]
@@ -109,7 +98,7 @@ class FleetWorld(World):
 
     def _ledger(self) -> Store:
         store = self.shared_ledger("command", None)
-        store._pump = _AtThisMoment(store._pump, self)
+        store._pump = AtThisMoment(store._pump, self)
         return store
 
     # ------------------------------------------------------------------------------------------------- running
@@ -251,7 +240,7 @@ class Life:
         with contextlib.ExitStack() as undo:
             undo.callback(self.link._drop)
             self.link._open()
-            _say_when(self.link._session(), self.world)
+            say_when(self.link._session(), self.world)
             self.link._bury()
             self.link._beat()
             undo.pop_all()
@@ -285,7 +274,7 @@ class Life:
         while True:
             await self.machine.awake()
             if not self.machine.is_cut_off(self.machine.fate.no_ledger):
-                _say_when(self.link._session(), self.world)
+                say_when(self.link._session(), self.world)
                 self.link._beat()
             await asyncio.sleep(link.BEAT_SECONDS)
 
@@ -346,44 +335,7 @@ class _Executor(InlineExecutor):
         return later
 
 
-def _say_when(session: psycopg.Connection[Any], world: World) -> None:
-    session.execute(f"SET sim.now = {START + world.loop.time()!r}")
-
-
-class _AtThisMoment:
-    """A pump whose database knows what time it is."""
-
-    def __init__(self, pump: Any, world: World) -> None:
-        self._pump: InlinePump = pump
-        self._world = world
-
-    async def do(self, action: Callable[[Any], Any], *, writes: bool = True) -> Any:
-        await self._before()
-        try:
-            return await self._pump.do(action, writes=writes)
-        finally:
-            await self._after()
-
-    async def do_together(self, together: Any, item: Any) -> Any:
-        await self._before()
-        try:
-            return await self._pump.do_together(together, item)
-        finally:
-            await self._after()
-
-    async def close(self) -> None:
-        await self._pump.close()
-
-    async def _before(self) -> None:
-        connection = self._pump._transactor._connection
-        if connection is not None:
-            session: Any = connection.connection.driver_connection
-            _say_when(session, self._world)
-
-    async def _after(self) -> None: ...
-
-
-class _OfANode(_AtThisMoment):
+class _OfANode(AtThisMoment):
     def __init__(self, pump: Any, life: Life) -> None:
         super().__init__(pump, life.world)
         self._life = life
@@ -396,15 +348,3 @@ class _OfANode(_AtThisMoment):
 
     async def _after(self) -> None:
         await self._life.machine.awake()
-
-
-@cache
-def _database() -> tuple[psycopg.Connection[tuple[object, ...]], str]:
-    """An empty ledger, and a session that may empty it again; the server forgets everything when it is killed."""
-    server = postgres.Server("fsync = off\nfull_page_writes = off\n")
-    url = server.database()
-    with tempfile.TemporaryDirectory() as state:
-        asyncio.run(Store.open_shared(state, url, inline=True).close())
-    admin = server.admin(url.rpartition("/")[2])
-    admin.execute(_CLOCK)
-    return admin, f"{url}?options=-csearch_path%3Dpublic%2Csim%2Cpg_catalog"

@@ -219,7 +219,7 @@ region = "US"
         with open(aside, "wb") as file:
             file.write(content)
         os.rename(aside, target)
-        self.put[hashlib.sha256(content).hexdigest()] += 1
+        self.put[sha256(content)] += 1
         return target
 
     def files(self, place: str) -> dict[str, bytes]:
@@ -313,6 +313,10 @@ def _defaults(text: str, **defaults: Any) -> str:
     """`text` with defaults for keys it does not set."""
     missing = [f"{key} = {value}" for key, value in defaults.items() if f"{key} =" not in text]
     return "\n".join([text, *missing])
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def invoice(number: int | str) -> bytes:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -19,7 +18,6 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -38,7 +36,7 @@ from hopperd.ledger import migrate
 from hopperd.ledger.store import Store
 from hopperd.pipeline.job import OPEN_STAGES, Job
 from hopperd.policies import limits_of, policy_of
-from hopperd.ports import Budget, JobQuery, LedgerTrouble, ServiceTrouble, Verdict
+from hopperd.ports import Budget, JobQuery, LedgerTrouble, Verdict
 from hopperd.settings import Account, Folder
 from hopperd.workers.intake import Intake
 from hopperd.workers.parts import AccountParts, FolderParts, Parts
@@ -48,69 +46,13 @@ from tests.support.oracle import Verdict as Judgement
 from tests.support.oracle import judge
 from tests.support.recorded_tables import RecordedTables
 from tests.support.simulated_service import SimulatedService, Weather
+from tests.support.taps import Killed, Taps
 from tests.support.virtual import InlineExecutor, VirtualClock, VirtualLoop
 
 START = 1_790_000_000.0
 MEMORY = "/dev/shm"
 LOOKED_AT_EVERY_SECONDS = 3.0
 TABLES = RecordedTables()
-
-
-class Killed(BaseException):
-    """The process is dead: nothing it still tries has any effect."""
-
-
-@dataclass(slots=True)
-class Taps:
-    """Counts every outside call of a run, and fails or ends the process at chosen ones."""
-
-    kill_at: frozenset[int] = frozenset()
-    fail_at: frozenset[int] = frozenset()
-    fail_from: int | None = None  # once and for ever
-    replies_lost: frozenset[int] = frozenset()  # the file server did it, and is asked once more
-    count: int = 0
-    dead: bool = False
-    names: list[str] = field(default_factory=list)
-    times: list[float] = field(default_factory=list)
-    now: Callable[[], float] = lambda: 0.0
-    when_dead: Callable[[], None] = lambda: None
-
-    def __call__(self, what: str) -> None:
-        if self.dead:
-            raise Killed(what)
-        self.count += 1
-        self.names.append(what)
-        self.times.append(self.now())
-        if self.count in self.kill_at:
-            self.dead = True
-            self.when_dead()
-            raise Killed(what)
-        if self.count in self.fail_at or (self.fail_from is not None and self.count >= self.fail_from):
-            raise _trouble(what)
-        if self.count in self.replies_lost:
-            number = SECOND_ANSWER[what]
-            raise OSError(number, os.strerror(number))
-
-
-SECOND_ANSWER = {
-    "after rename disk": errno.ENOENT,
-    "after link disk": errno.EEXIST,
-    "after unlink disk": errno.ENOENT,
-    "after mkdir disk": errno.EEXIST,
-    "after rmdir disk": errno.ENOENT,
-}
-
-
-def _trouble(what: str) -> Exception:
-    """The error that such a call really has."""
-    if "service" in what:
-        after = what.startswith("after")
-        if what.endswith(" run"):
-            return ServiceTrouble("doubt" if after else "weather", f"injected {what}", kind="network")
-        return ServiceTrouble("weather", f"injected {what}", kind="network")
-    if "commit" in what:
-        return LedgerTrouble(f"injected {what}")
-    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 class SimulatedInspector:
